@@ -1,0 +1,225 @@
+"""Gaussian mixtures whose classes differ in weight, covariance and centroid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+
+#: Weights and fractions must sum to one within this; further off is a mistake, not rounding.
+SUM_TOLERANCE = 1e-9
+#: A Gram matrix may have eigenvalues this far below zero, relative to its largest.
+GRAM_TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class GaussianMixture:
+    """K Gaussian classes with commuting covariances, in the limit of many dimensions.
+
+    The d directions of space fall into J types; type j holds the fraction ``fractions[j]`` of them,
+    and class k has variance ``variances[k, j]`` in each. Centroids are extensive:
+    ``mu_k . mu_l = d * centroid_gram[k, l]``.
+
+    Parameters
+    ----------
+    weights : array_like, shape (K,)
+        Class probabilities, positive, summing to 1.
+    variances : array_like, shape (K,) or (K, J)
+        Variance of each class in each direction type (units of the data squared), >= 0, and
+        positive in at least one type of every class.
+    fractions : array_like, shape (J,)
+        Share of the directions in each type, positive, summing to 1.
+    centroid_gram : array_like, shape (K, K), optional
+        Gram matrix of the centroids over d; symmetric, positive semi-definite. Zero by default,
+        which also stands for centroids whose norm does not grow with d.
+
+    Raises
+    ------
+    InvalidInput
+        For any other shape, sign, sum or matrix.
+
+    Notes
+    -----
+    The setting is that of arXiv:2605.06367; the description by direction types is ours.
+    """
+
+    weights: Floats
+    variances: Floats
+    fractions: Floats
+    centroid_gram: Floats
+    #: What `from_samples` measured about its own approximation; empty for a mixture given by hand.
+    diagnostics: dict[str, float]
+
+    def __init__(
+        self,
+        weights: ArrayLike,
+        variances: ArrayLike,
+        fractions: ArrayLike = (1.0,),
+        centroid_gram: ArrayLike | None = None,
+    ) -> None:
+        w = _probabilities("weights", weights)
+        f = _probabilities("fractions", fractions)
+        s = _numbers("variances", variances)
+        if s.ndim == 1:
+            s = s[:, None]
+        if s.shape != (w.size, f.size):
+            raise InvalidInput.of(
+                "variances",
+                variances,
+                f"have shape ({w.size}, {f.size}): a row for each of the {w.size} weights, "
+                f"a column for each of the {f.size} fractions",
+                f"its shape is {s.shape}; give one variance per class and direction type",
+            )
+        if s.min() < 0 or (s @ f).min() <= 0:
+            raise InvalidInput.of(
+                "variances",
+                variances,
+                "be >= 0, and positive in at least one direction type of every class",
+                "remove the classes that have no spread",
+            )
+        if centroid_gram is None:
+            c = np.zeros((w.size, w.size))
+        else:
+            c = _numbers("centroid_gram", centroid_gram)
+            if c.shape != (w.size, w.size):
+                raise InvalidInput.of(
+                    "centroid_gram", centroid_gram, f"have shape ({w.size}, {w.size})", "give mu_k . mu_l / d"
+                )
+            scale = max(float(np.abs(c).max()), 1e-300)
+            if np.abs(c - c.T).max() > GRAM_TOLERANCE * scale:
+                raise InvalidInput.of(
+                    "centroid_gram", centroid_gram, "be symmetric", "give mu_k . mu_l / d for both orders"
+                )
+            lowest = float(np.linalg.eigvalsh((c + c.T) / 2).min())
+            if lowest < -GRAM_TOLERANCE * scale * w.size:
+                raise InvalidInput.of(
+                    "centroid_gram",
+                    centroid_gram,
+                    f"be positive semi-definite (its lowest eigenvalue is {lowest:.3g})",
+                    "give inner products of actual vectors, mu_k . mu_l / d",
+                )
+            c = (c + c.T) / 2
+        for name, value in (("weights", w), ("variances", s), ("fractions", f), ("centroid_gram", c)):
+            value = np.array(value)
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "diagnostics", {})
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, K."""
+        return int(self.weights.size)
+
+    @property
+    def n_types(self) -> int:
+        """Number of direction types, J."""
+        return int(self.fractions.size)
+
+    @cached_property
+    def class_variance(self) -> Floats:
+        """Variance per direction of each class, ``sum_j fractions[j] * variances[k, j]``, shape (K,)."""
+        return np.asarray(self.variances @ self.fractions)
+
+    @cached_property
+    def effective_dimension(self) -> Floats:
+        """Participation ratio of each class's spectrum over d, in (0, 1], shape (K,).
+
+        ``(sum_j w_j s_kj)^2 / sum_j w_j s_kj^2``: 1 for an isotropic class. Our definition.
+        """
+        return np.asarray(self.class_variance**2 / (self.variances**2 @ self.fractions))
+
+    @property
+    def centroid_norms(self) -> Floats:
+        """Norm of each centroid over sqrt(d), shape (K,)."""
+        return np.sqrt(np.maximum(np.diag(self.centroid_gram), 0.0))
+
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether every class has the same variance in all directions."""
+        return bool(np.ptp(self.variances, axis=1).max() <= 1e-12 * self.variances.max())
+
+    def take(self, order: Sequence[int]) -> GaussianMixture:
+        """Return the same mixture with its classes in another order."""
+        idx = np.asarray(order)
+        if sorted(idx.tolist()) != list(range(self.n_classes)):
+            raise InvalidInput.of(
+                "order", list(order), f"be a permutation of 0..{self.n_classes - 1}", "name each class once"
+            )
+        return GaussianMixture(
+            self.weights[idx], self.variances[idx], self.fractions, self.centroid_gram[np.ix_(idx, idx)]
+        )
+
+    def reweighted(self, weights: ArrayLike) -> GaussianMixture:
+        """Return the same classes with other weights."""
+        return GaussianMixture(weights, self.variances, self.fractions, self.centroid_gram)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, for JSON."""
+        return {
+            "weights": self.weights.tolist(),
+            "variances": self.variances.tolist(),
+            "fractions": self.fractions.tolist(),
+            "centroid_gram": self.centroid_gram.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> GaussianMixture:
+        """Rebuild what `to_dict` gave."""
+        return cls(data["weights"], data["variances"], data["fractions"], data["centroid_gram"])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GaussianMixture) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict()))
+
+    def __repr__(self) -> str:
+        def short(a: Floats) -> str:
+            text = repr(a.tolist())
+            return text if len(text) <= 80 else f"<array of shape {a.shape}>"
+
+        parts = [f"weights={short(self.weights)}"]
+        parts.append(f"variances={short(self.variances[:, 0] if self.n_types == 1 else self.variances)}")
+        if self.n_types > 1:
+            parts.append(f"fractions={short(self.fractions)}")
+        if self.centroid_gram.any():
+            parts.append(f"centroid_gram={short(self.centroid_gram)}")
+        return f"GaussianMixture({', '.join(parts)})"
+
+
+def _numbers(name: str, value: ArrayLike) -> Floats:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput.of(name, value, "be an array of real numbers", "check its entries") from None
+    if array.ndim == 0 or array.size == 0:
+        raise InvalidInput.of(name, value, "hold at least one number per class", "give a list")
+    if not np.isfinite(array).all():
+        raise InvalidInput.of(name, value, "be finite", "remove NaN and infinity")
+    return array
+
+
+def _probabilities(name: str, value: ArrayLike) -> Floats:
+    array = _numbers(name, value)
+    if array.ndim != 1:
+        raise InvalidInput.of(name, value, "be one-dimensional", "give a flat list")
+    if array.min() <= 0:
+        raise InvalidInput.of(name, value, "be positive", "drop the entries that are zero")
+    total = float(array.sum())
+    if abs(total - 1) > SUM_TOLERANCE:
+        raise InvalidInput.of(
+            name,
+            value,
+            f"sum to 1 (their sum is {total:.12g})",
+            f"divide them by {total:.12g} if they are meant as proportions",
+        )
+    return array
