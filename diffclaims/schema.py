@@ -88,7 +88,10 @@ SCHEMAS: dict[str, Schema] = {
                 ("class", "diffusion_time"), "1", "standard error", required=False
             ),
             "transition": Variable(
-                ("class", "to_class", "diffusion_time"), "1", "probability of ending in to_class", required=False
+                ("class", "to_class", "diffusion_time"),
+                "1",
+                "probability of ending in to_class",
+                required=False,
             ),
             "transition_stderr": Variable(
                 ("class", "to_class", "diffusion_time"), "1", "standard error", required=False
@@ -174,9 +177,7 @@ def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.
             if variable.allow_inf:
                 bad &= ~np.isposinf(array.values)
             if bad.any():
-                where = {
-                    str(d): int(i) for d, i in zip(array.dims, np.argwhere(bad)[0], strict=True)
-                }
+                where = {str(d): int(i) for d, i in zip(array.dims, np.argwhere(bad)[0], strict=True)}
                 allowed = "finite numbers or +inf" if variable.allow_inf else "finite numbers"
                 raise SubjectInvalid(
                     f"{who}: {name} has {int(bad.sum())} values that are not {allowed}, the first at {where}"

@@ -1,0 +1,204 @@
+"""Learning curves per class: losses on all training times from one contour."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.errors import InvalidInput, SolveFailed
+from diffclaims.experiment import Experiment
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.provenance import provenance
+from diffclaims.schema import stamp
+from diffclaims.theory.contour import contour, training_filter
+from diffclaims.theory.kernels import loss_kernels
+from diffclaims.theory.neurons import ThetaRule, neurons
+from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.resolvent import Equations, solve_off_axis
+
+Floats = NDArray[np.float64]
+
+
+class Losses(NamedTuple):
+    """Losses of each class at each training time, shapes (K, n_times)."""
+
+    test: Floats
+    train: Floats
+    diagnosis: Diagnosis
+
+
+def bayes_loss(mixture: GaussianMixture, model: RandomFeatures) -> Floats:
+    """Loss of the best denoiser of each class alone, shape (K,).
+
+    ``1 - Delta sum_j omega_j / (e^{-2t} s_lj + Delta)``: the Bayes value far below speciation,
+    where the class of a noisy sample is certain.
+    """
+    total = model.signal * mixture.variances + model.noise
+    return 1.0 - model.noise * ((1.0 / total) @ mixture.fractions)
+
+
+def default_training_times(mixture: GaussianMixture, model: RandomFeatures, n_times: int = 200) -> Floats:
+    """Log-spaced training times from before anything is learned until everything is, shape (n_times,)."""
+    equations = Equations(mixture, model, neurons(mixture, model, rule=ThetaRule(radius=4.0)))
+    floor = equations.neurons.s2 @ mixture.weights
+    order = np.argsort(floor)
+    # The slowest modes sit at the noise floor of the neurons; its far tail carries no loss.
+    heavy = np.searchsorted(np.cumsum(equations.neurons.weight[order]), 0.05)
+    slowest = max(float(floor[order][heavy]), 1e-6 * equations.highest())
+    return np.geomspace(0.03 / (model.kappa * equations.highest()), 30.0 / (model.kappa * slowest), n_times)
+
+
+def losses(
+    equations: Equations, training_times: Floats, *, nodes_per_decade: float, tolerance: float = 1e-11
+) -> Losses:
+    """Array core of `learning_curves` at one resolution.
+
+    Parameters
+    ----------
+    equations : Equations
+    training_times : ndarray, shape (n_times,)
+    nodes_per_decade : float
+        Resolution of the contour.
+    tolerance : float
+        Relative residual of the resolvent.
+    """
+    mixture, model = equations.mixture, equations.model
+    rate_times = model.kappa * training_times
+    low, high = equations.lowest(), equations.highest()
+    longest = max(float(rate_times.max()), 1.0 / high)
+    path = contour(low, high, longest, nodes_per_decade)
+    state, diagnosis = solve_off_axis(equations, path.z, tolerance=tolerance)
+    f = training_filter(path.z, rate_times) * path.weight  # (n_times, N)
+    # lin_l = f applied to sum_j omega_j (pi^T Om_j e_l)
+    linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
+    lin = 2 * (f @ linear).real.T
+    # Conjugate symmetry: of the four quadrants of pairs, two real parts are enough.
+    kernels = loss_kernels(equations, state, state.with_conjugate())
+    both = np.concatenate([f, np.conj(f)], axis=1)
+    quadratic = [
+        2 * np.stack([((f @ one) * both).sum(axis=1).real for one in kernel])
+        for kernel in (kernels.test, kernels.train)
+    ]
+    test, train = (1 + model.noise * (part - 2 * lin) for part in quadratic)
+    return Losses(test, train, diagnosis)
+
+
+def learning_curves(
+    mixture: GaussianMixture,
+    model: RandomFeatures,
+    training_times: ArrayLike | None = None,
+    *,
+    accuracy: float | None = None,
+    max_levels: int = 5,
+    throw: bool = True,
+) -> xr.Dataset:
+    """Test and training loss of each class along gradient flow, in the limit of many dimensions.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture
+        The data: K >= 1 classes, any centroid Gram matrix, J direction types.
+    model : RandomFeatures
+        Sizes, noise level, activation.
+    training_times : array_like, shape (n_times,), optional
+        Increasing, >= 0, in units in which an eigenvalue z of U is learned at ``1/(kappa z)``,
+        ``kappa = 2 Delta/psi_p``. By default 200 times that span all of learning.
+    accuracy : float, optional
+        Largest error of a loss, absolute. All quadratures (contour, neuron types, Gaussian averages)
+        are refined together until a refinement moves no loss by more than this. 1e-5 by default, and
+        1e-3 when the centroids span more than three directions, where neuron types are sampled.
+    max_levels : int
+        Resolutions tried.
+    throw : bool
+        Whether to raise when `accuracy` is not reached; if not, the dataset says so.
+
+    Returns
+    -------
+    xarray.Dataset
+        Kind "curves": ``test_loss(class, training_time)``, ``train_loss``, ``bayes_loss(class)``.
+        Attributes ``accuracy`` (the last change under refinement, an upper bound of the error as
+        long as the rules converge), ``outcome``, ``residual``, ``steps``, ``levels``,
+        ``neuron_types``, and provenance.
+
+    Raises
+    ------
+    InvalidInput
+        For training times that are not finite, increasing and >= 0.
+    SolveFailed
+        If the equations are not solved, or `accuracy` is not reached.
+
+    Notes
+    -----
+    Extends the one-class theory of arXiv:2505.17638 to K classes; the derivation is ours.
+    """
+    if training_times is None:
+        times = default_training_times(mixture, model)
+    else:
+        times = _check_times(training_times)
+    sampled = np.linalg.matrix_rank(mixture.centroid_gram, tol=1e-12) > len(ThetaRule().spacing)
+    target = accuracy if accuracy is not None else (1e-3 if sampled else 1e-5)
+    if not target > 0:
+        raise InvalidInput.of("accuracy", accuracy, "be above 0", "ask for 1e-5, say")
+    # Each refinement multiplies the nodes per decade; the contour converges geometrically in them.
+    previous: Losses | None = None
+    change = np.inf
+    steps = 0
+    level = 0
+    for level in range(max_levels):
+        rule = ThetaRule().refined(level)
+        types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0))
+        equations = Equations(mixture, model, types)
+        now = losses(equations, times, nodes_per_decade=9.0 * 1.3**level)
+        steps += now.diagnosis.steps
+        if throw:
+            now.diagnosis.require("learning_curves")
+        if previous is not None:
+            change = max(float(np.abs(a - b).max()) for a, b in zip(now[:2], previous[:2], strict=True))
+        previous = now
+        if change <= target:
+            break
+    assert previous is not None
+    outcome = previous.diagnosis.outcome
+    if outcome is Outcome.CONVERGED and change > target:
+        outcome = Outcome.INACCURATE
+        if throw:
+            raise SolveFailed(
+                f"learning_curves: the last refinement moved a loss by {change:.1e}, more than accuracy = "
+                f"{target:.1e}, after {level + 1} resolutions; ask for accuracy={2 * change:.0e}, "
+                "raise max_levels, or pass throw=False"
+            )
+    dataset = xr.Dataset(
+        {
+            "test_loss": (("class", "training_time"), previous.test),
+            "train_loss": (("class", "training_time"), previous.train),
+            "bayes_loss": (("class",), bayes_loss(mixture, model)),
+        },
+        coords={"class": np.arange(mixture.n_classes), "training_time": times},
+    )
+    attrs = provenance(
+        subject="theory",
+        experiment=Experiment(mixture=mixture, model=model),
+        accuracy=change,
+        outcome=outcome.name.lower(),
+        residual=previous.diagnosis.residual,
+        steps=steps,
+        levels=level + 1,
+        neuron_types=types.n_types,
+    )
+    return stamp(dataset, "curves", attrs)
+
+
+def _check_times(training_times: ArrayLike) -> Floats:
+    try:
+        times = np.atleast_1d(np.asarray(training_times, dtype=np.float64))
+    except (TypeError, ValueError):
+        times = np.array([np.nan])
+    if times.ndim != 1 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
+        raise InvalidInput.of(
+            "training_times", training_times, "be finite, increasing and >= 0", "sort them and drop repeats"
+        )
+    return times

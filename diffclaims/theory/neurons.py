@@ -1,0 +1,261 @@
+"""What one neuron sees of each class: the Gaussian equivalent of the activation.
+
+Over neurons the class means theta = (theta_1 .. theta_K) that enter the activation are Gaussian with
+covariance exp(-2t) C. A quadrature over theta turns the neurons into a finite number of *types*, and
+each type has four numbers per class, which are all that the rest of the theory needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
+
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+
+Floats = NDArray[np.float64]
+
+#: Above this many neuron types, the moments of a class come from a Chebyshev table in theta.
+TABLE_ABOVE = 200
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """Quadrature over neuron types with the moments of the activation.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (T,)
+        Probability of each type.
+    a : ndarray, shape (T, K)
+        Linear response ``E act'(theta_k + Gamma_k z)``.
+    c : ndarray, shape (T, K)
+        Mean ``E act(theta_k + Gamma_k z)``.
+    v2 : ndarray, shape (T, K)
+        Variance of the noise-averaged feature beyond its linear part.
+    s2 : ndarray, shape (T, K)
+        Variance of the feature over the noise beyond its linear part.
+    """
+
+    weight: Floats
+    a: Floats
+    c: Floats
+    v2: Floats
+    s2: Floats
+
+    @property
+    def n_types(self) -> int:
+        """Number of neuron types, T."""
+        return int(self.weight.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThetaRule:
+    """Resolution of the quadrature over neuron types.
+
+    Attributes
+    ----------
+    spacing : tuple of float
+        Lattice spacing, in standard deviations, when the centroids span one, two or three directions.
+    radius : float
+        Standard deviations at which the lattice ends.
+    log2_points : int
+        Quasi-random points (two to this power, then mirrored) when they span more directions.
+    """
+
+    spacing: tuple[float, ...] = (0.4, 0.5, 0.7)
+    radius: float = 5.2
+    log2_points: int = 10
+
+    def refined(self, level: int = 1) -> ThetaRule:
+        """Return a finer rule: each level divides the spacing by 1.4 and doubles the random points."""
+        return ThetaRule(
+            spacing=tuple(h / 1.4**level for h in self.spacing),
+            radius=self.radius + 0.4 * level,
+            log2_points=self.log2_points + level,
+        )
+
+
+def neurons(
+    mixture: GaussianMixture,
+    model: RandomFeatures,
+    *,
+    rule: ThetaRule | None = None,
+    n_normal: int = 1,
+) -> Neurons:
+    """Return the neuron types of a model on a mixture.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture
+        The data.
+    model : RandomFeatures
+        Noise level and activation.
+    rule : ThetaRule, optional
+        Quadrature over theta. Half of its nodes are kept for odd activations, whose moments do not
+        change with the sign of theta.
+    n_normal : int
+        Refinement factor of the inner averages over Gaussian fields.
+
+    Returns
+    -------
+    Neurons
+    """
+    theta, weight = theta_nodes(mixture.centroid_gram * model.signal, rule or ThetaRule())
+    if theta.shape[0] > 1 and _is_odd(model):
+        # Only even functions of theta occur, so one of each mirror pair carries both.
+        keep = _half(theta)
+        weight = np.where(np.abs(theta[keep]).sum(axis=1) > 0, 2 * weight[keep], weight[keep])
+        theta = theta[keep]
+    weight = weight / weight.sum()
+    parts = [
+        _moments(theta[:, k], float(variance), model, n_normal)
+        for k, variance in enumerate(mixture.class_variance)
+    ]
+    a, c, v2, s2 = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
+    return Neurons(weight, a, c, v2, s2)
+
+
+def theta_nodes(covariance: Floats, rule: ThetaRule) -> tuple[Floats, Floats]:
+    """Return nodes and weights of a quadrature over ``theta ~ N(0, covariance)``.
+
+    A lattice weighted by the density: the trapezoidal rule, which for a Gaussian times an analytic
+    function converges faster than Gauss-Hermite nodes do; in many dimensions, Sobol points.
+
+    Returns
+    -------
+    theta : ndarray, shape (T, K)
+    weight : ndarray, shape (T,)
+        Positive, summing to 1.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    keep = values > 1e-12 * max(values[-1], 0.0)
+    if not keep.any() or values[-1] <= 0:
+        return np.zeros((1, covariance.shape[0])), np.ones(1)
+    root = vectors[:, keep] * np.sqrt(values[keep])
+    rank = int(keep.sum())
+    if rank <= len(rule.spacing):
+        grid = _lattice(rank, rule.spacing[rank - 1], rule.radius)
+        weight = np.exp(-(grid**2).sum(axis=1) / 2)
+        weight /= weight.sum()
+    else:
+        sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
+        half = ndtri(sobol.random_base2(rule.log2_points))
+        # Match the second moment exactly: it is the part of the error that every loss sees first.
+        half = half @ np.linalg.inv(np.linalg.cholesky(half.T @ half / half.shape[0])).T
+        grid = np.concatenate([half, -half])
+        weight = np.full(grid.shape[0], 1.0 / grid.shape[0])
+    return grid @ root.T, weight
+
+
+def _lattice(rank: int, spacing: float, radius: float) -> Floats:
+    """Points of the lattice A*_rank inside a ball, shape (T, rank); its nearest distance is `spacing`.
+
+    In two dimensions this is the triangular lattice, in three the body-centred cubic one: of all
+    lattices those that integrate isotropic band-limited functions with the fewest points.
+    """
+    # Generators: the vertices of a simplex, whose Gram matrix is 1 on, -1/rank off the diagonal.
+    gram = np.full((rank, rank), -1.0 / rank) if rank > 1 else np.zeros((1, 1))
+    np.fill_diagonal(gram, 1.0)
+    generators = np.linalg.cholesky(gram) * spacing
+    # Each integer coordinate is a product with a dual vector: Cauchy-Schwarz bounds it.
+    dual = np.linalg.norm(np.linalg.inv(generators), axis=0)
+    axes = [np.arange(-int(radius * d), int(radius * d) + 1) for d in dual]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, rank) @ generators
+    return points[(points**2).sum(axis=1) <= radius**2]
+
+
+def _half(theta: Floats) -> NDArray[np.bool_]:
+    """Mark one of each pair theta, -theta: the one whose first non-zero entry is positive."""
+    scale = 1e-9 * np.abs(theta).max()
+    sign = np.where(np.abs(theta) > scale, np.sign(theta), 0.0)
+    # The most significant entry decides: weight entries by powers of three.
+    code = sign @ (3.0 ** -np.arange(theta.shape[1]))
+    return np.asarray(code >= 0)
+
+
+def _is_odd(model: RandomFeatures) -> bool:
+    if isinstance(model.activation, str):
+        return model.activation in ("tanh", "erf")
+    x = np.linspace(0.05, 6.0, 40)
+    return bool(np.allclose(model.act(-x), -model.act(x), rtol=0, atol=1e-13))
+
+
+def _moments(
+    theta: Floats, variance: float, model: RandomFeatures, n_normal: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Moments of one class at each theta; by a Chebyshev table when there are many theta."""
+    distinct, where = np.unique(theta, return_inverse=True)
+    if distinct.size <= TABLE_ABOVE:
+        direct = _moments_at(distinct, variance, model, n_normal)
+        return direct[0][where], direct[1][where], direct[2][where], direct[3][where]
+    low, high = float(distinct[0]), float(distinct[-1])
+    # A smoothed activation varies over the width of what smooths it, at least the noise.
+    width = np.sqrt(model.signal * variance + model.noise)
+    count = int(np.clip(12 * (high - low) / width, 48, 400)) * n_normal
+    x = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    table = _moments_at(low + (high - low) * (x + 1) / 2, variance, model, n_normal)
+    at = 2 * (distinct - low) / (high - low) - 1
+    # Coefficients by the discrete orthogonality of Chebyshev polynomials at these nodes.
+    basis = np.polynomial.chebyshev.chebvander(x, count - 1)
+    scale = np.full(count, 2.0 / count)
+    scale[0] = 1.0 / count
+    target = np.polynomial.chebyshev.chebvander(at, count - 1)
+    a, c, v2, s2 = (target @ (scale * (basis.T @ column)) for column in table)
+    return a[where], c[where], v2[where], s2[where]
+
+
+def _normal_nodes(step: float) -> tuple[Floats, Floats]:
+    """Trapezoidal rule for a standard normal: converges geometrically for analytic functions."""
+    count = int(np.ceil(9.0 / step))
+    z = step * np.arange(-count, count + 1)
+    w = np.exp(-(z**2) / 2)
+    return z, w / w.sum()
+
+
+def _moments_at(
+    theta: Floats, variance: float, model: RandomFeatures, n_normal: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Moments of one class by direct averaging, each of shape (len(theta),)."""
+    e2, noise = model.signal, model.noise
+    gamma = np.sqrt(e2 * variance + noise)
+    sigma = np.sqrt(e2 * variance)
+    if model.activation == "relu":
+        a, c, second = _relu_moments(theta, gamma)
+        # g is smooth on the scale of the noise, which the outer step must resolve.
+        z, w = _normal_nodes(min(0.25, 0.4 * np.sqrt(noise) / max(sigma, 1e-300)) / n_normal)
+        g2 = _relu_moments(theta[:, None] + sigma * z, np.sqrt(noise))[1] ** 2 @ w
+    else:
+        smooth = isinstance(model.activation, str)
+        step = (0.25 if smooth else 0.05) / n_normal
+        z, w = _normal_nodes(min(step, step / gamma))
+        field = theta[:, None] + gamma * z
+        act = model.act(field)
+        a = act @ (w * z) / gamma
+        c = act @ w
+        second = act**2 @ w
+        outer, outer_w = _normal_nodes(min(step, step / max(sigma, 1e-300)))
+        inner, inner_w = _normal_nodes(step)
+        g2 = np.empty_like(theta)
+        # Blocks keep the three-fold grid (theta, data, noise) below some tens of megabytes.
+        block = max(1, int(4e6 / (outer.size * inner.size)))
+        for start in range(0, theta.size, block):
+            u = theta[start : start + block, None] + sigma * outer
+            g = model.act(u[..., None] + np.sqrt(noise) * inner) @ inner_w
+            g2[start : start + block] = g**2 @ outer_w
+    v2 = g2 - c**2 - e2 * variance * a**2
+    s2 = second - g2 - noise * a**2
+    # Both are variances: below zero there is only rounding.
+    return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+
+
+def _relu_moments(mean: Floats, width: float) -> tuple[Floats, Floats, Floats]:
+    """``E relu'``, ``E relu`` and ``E relu^2`` of a normal field, in closed form."""
+    r = mean / width
+    density = np.exp(-(r**2) / 2) / np.sqrt(2 * np.pi)
+    below = ndtr(r)
+    return below, mean * below + width * density, (mean**2 + width**2) * below + mean * width * density

@@ -1,0 +1,326 @@
+"""The averaged resolvent of U at many complex points at once.
+
+Unknowns at each point z are the coordinates ``y`` of the K x K matrix Y = psi_p E[q a a^T] in a basis of
+the matrices that a a^T spans over the neuron types, and the K numbers ``delta``. The neuron-resolved
+resolvent q(theta) follows from them, so the number of neuron types never enters a solve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.theory.neurons import Neurons
+from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.small import solve
+
+Floats = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Equations:
+    """The self-consistent equations of one mixture and model.
+
+    Attributes
+    ----------
+    mixture, model, neurons
+        What they are made from.
+    basis : ndarray, shape (r, K, K)
+        Symmetric matrices spanning all a a^T.
+    p : ndarray, shape (T, r)
+        Coordinates: ``a_t a_t^T = sum_r p[t, r] basis[r]``.
+    """
+
+    mixture: GaussianMixture
+    model: RandomFeatures
+    neurons: Neurons
+    basis: Floats = field(init=False)
+    p: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        a = self.neurons.a
+        k = a.shape[1]
+        if a.shape[0] == 1:
+            basis, p = (a[0][:, None] * a[0])[None], np.ones((1, 1))
+        else:
+            i, j = np.triu_indices(k)
+            basis = np.zeros((i.size, k, k))
+            basis[np.arange(i.size), i, j] = 1.0
+            basis[np.arange(i.size), j, i] = 1.0
+            p = a[:, i] * a[:, j]
+        object.__setattr__(self, "basis", basis)
+        object.__setattr__(self, "p", p)
+
+    @property
+    def rank(self) -> int:
+        """Number of coordinates of Y, r."""
+        return int(self.basis.shape[0])
+
+    def lowest(self) -> float:
+        """Return a number below the whole spectrum of U, >= 0."""
+        return float((self.neurons.s2 @ self.mixture.weights).min())
+
+    def highest(self) -> float:
+        """Return a number above the whole spectrum of U, its outliers left out."""
+        m, n = self.mixture, self.neurons
+        e2, noise = self.model.signal, self.model.noise
+        wishart = (1 + np.sqrt(self.model.psi_p)) ** 2
+        sample = (1 + np.sqrt(self.model.psi_p / self.model.psi_n)) ** 2
+        a2 = (n.a**2).max(axis=0)
+        one = e2 * a2 * m.variances.max(axis=1) * wishart + n.v2.max(axis=0)
+        rest = noise * wishart * (m.weights @ a2) + (n.s2 @ m.weights).max()
+        return float(sample * one.max() + rest)
+
+    # ---------------------------------------------------------------- one evaluation
+
+    def state(self, z: Complex, y: Complex, delta: Complex) -> State:
+        """Evaluate every function of the unknowns that the equations and their derivatives need."""
+        m, n = self.mixture, self.neurons
+        e2, noise = self.model.signal, self.model.noise
+        k = m.n_classes
+        inverse = 1.0 / (1.0 + delta)
+        # diagonal of Sigma~_j, shape (N, J, K)
+        sigma = m.weights * (e2 * inverse[:, None, :] * m.variances.T + noise)
+        if k == 1:
+            scalar_y = y @ self.basis[:, 0, 0]
+            left = 1.0 / (1.0 + sigma[..., 0] * scalar_y[:, None])
+            left = left[..., None, None]
+            big_y = scalar_y[:, None, None]
+        else:
+            big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
+            left = np.linalg.inv(np.eye(k) + sigma[..., None] * big_y[:, None])
+        psi = left * sigma[..., None, :]
+        om = big_y[:, None] @ left if k > 1 else big_y[:, None] * left
+        phi = np.einsum("j,njab->nab", m.fractions, psi)
+        phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
+        zeta = (inverse * m.weights) @ n.v2.T + (n.s2 @ m.weights)
+        zeta -= z[:, None]
+        zeta += phi_r @ self.p.T
+        return State(z, y, delta, inverse, sigma, left, psi, om, 1.0 / zeta)
+
+    def image(self, s: State) -> tuple[Complex, Complex]:
+        """Return the right-hand sides of the equations for y and delta, shapes (N, r) and (N, K)."""
+        m, model = self.mixture, self.model
+        weighted = s.q * self.neurons.weight
+        y = model.psi_p * (weighted @ self.p)
+        diagonal = np.einsum("njkk->njk", s.om)
+        delta = model.signal * np.einsum("jk,njk->nk", m.fractions[:, None] * m.variances.T, diagonal)
+        delta = (delta + model.psi_p * (weighted @ self.neurons.v2)) / model.psi_n
+        return y, delta
+
+    def derivative(self, s: State) -> Complex:
+        """Return the Jacobian of `image`, shape (r + K, r + K, N), matrix indices first."""
+        m, model, n = self.mixture, self.model, self.neurons
+        r, k, count = self.rank, m.n_classes, s.z.size
+        e2 = model.signal
+        # How the diagonal of Sigma~_j and zeta move with delta_l.
+        d_sigma = -m.weights * e2 * s.inverse[:, None, :] ** 2 * m.variances.T  # (N, J, K)
+        d_zeta = -m.weights * s.inverse**2  # (N, K), times v2
+        b = self.basis
+        # d Phi in coordinates, for each unknown: -Psi B_s Psi, and column k of L times its transpose.
+        if k == 1:
+            b0 = b[:, 0, 0]
+            f = m.fractions
+            psi2 = (s.psi[..., 0, 0] ** 2) @ f
+            left2 = (s.left[..., 0, 0] ** 2 * d_sigma[..., 0]) @ f
+            phi_y = -psi2[:, None, None] * (b0[:, None] * b0)
+            phi_d = left2[:, None, None] * b0[:, None]
+            om_y = (s.left[..., 0, 0] ** 2 @ (f * m.variances[0]))[:, None, None] * b0
+            om_d = -((s.om[..., 0, 0] ** 2 * d_sigma[..., 0]) @ (f * m.variances[0]))[:, None, None]
+        else:
+            weighted = np.sqrt(m.fractions)[:, None, None]
+            right = (b[:, None, None] @ (weighted * s.psi)).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
+            other = np.swapaxes(weighted * s.psi, -1, -2) @ b[:, None, None]
+            # <B_r, Psi B_s Psi> = sum over entries of (Psi^T B_r)(B_s Psi), Psi symmetric
+            phi_y = -np.einsum("rnx,snx->nrs", other.reshape(r, count, -1), right, optimize=True)
+            left_b = np.einsum("njak,rab,njbl->rnjkl", s.left, b, s.left, optimize=True)
+            diagonal = np.einsum("rnjkk->rnjk", left_b)
+            phi_d = np.einsum("j,rnjk,njk->nrk", m.fractions, diagonal, d_sigma)
+            om_y = np.einsum("j,kj,rnjk->nkr", m.fractions, m.variances, diagonal)
+            om_d = -np.einsum("j,kj,njkl,njl->nkl", m.fractions, m.variances, s.om**2, d_sigma)
+        q2 = s.q**2 * (model.psi_p * n.weight)
+        cross = np.concatenate([self.p, n.v2], axis=1)
+        size = r + k
+        pairs = (cross[:, :, None] * cross[:, None, :]).reshape(-1, size * size)
+        g = (q2 @ pairs).reshape(count, size, size)
+        move = np.zeros((count, size, size), dtype=complex)  # d(phi_r, zeta_k) / d(y, delta)
+        move[:, :r, :r] = phi_y
+        move[:, :r, r:] = phi_d
+        move[:, np.arange(r, size), np.arange(r, size)] = d_zeta
+        jacobian = -(g @ move)
+        jacobian[:, r:, :r] += e2 * om_y
+        jacobian[:, r:, r:] += e2 * om_d
+        jacobian[:, r:] /= model.psi_n
+        return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+
+    # ---------------------------------------------------------------- iterations
+
+    def start(self, z: Complex) -> tuple[Complex, Complex]:
+        """Return the large-|z| solution as a starting point."""
+        q = -1.0 / z
+        y = self.model.psi_p * q[:, None] * (self.neurons.weight @ self.p)
+        return y, np.zeros((z.size, self.mixture.n_classes), dtype=complex)
+
+    def damped(self, z: Complex, y: Complex, delta: Complex, steps: int) -> tuple[Complex, Complex]:
+        """Iterate with damping 1/2: slow but globally convergent away from the real axis."""
+        for _ in range(steps):
+            new_y, new_delta = self.image(self.state(z, y, delta))
+            y, delta = (y + new_y) / 2, (delta + new_delta) / 2
+        return y, delta
+
+    def residual(self, s: State) -> tuple[Complex, Floats]:
+        """Return the mismatch, shape (r + K, N), and its size relative to the unknowns, shape (N,)."""
+        new_y, new_delta = self.image(s)
+        gap = np.concatenate([new_y - s.y, new_delta - s.delta], axis=1).T
+        scale_y = np.abs(new_y).max(axis=1) + 1e-300
+        scale_d = np.abs(new_delta).max(axis=1) + 1e-300
+        r = self.rank
+        size = np.maximum(np.abs(gap[:r]).max(axis=0) / scale_y, np.abs(gap[r:]).max(axis=0) / scale_d)
+        return gap, size
+
+    def newton(
+        self, z: Complex, y: Complex, delta: Complex, *, tolerance: float, max_steps: int
+    ) -> tuple[State, Floats, int]:
+        """Newton's method at every point; points that are done are left alone.
+
+        Returns
+        -------
+        state : State
+        residual : ndarray, shape (N,)
+        steps : int
+        """
+        r = self.rank
+        y, delta = y.copy(), delta.copy()
+        state = self.state(z, y, delta)
+        gap, size = self.residual(state)
+        steps = 0
+        while steps < max_steps:
+            todo = np.flatnonzero(size > tolerance)
+            if todo.size == 0:
+                break
+            part = state if todo.size == z.size else state.take(todo)
+            jacobian = -self.derivative(part)
+            idx = np.arange(jacobian.shape[0])
+            jacobian[idx, idx] += 1.0
+            step = solve(jacobian, gap[:, None, todo])[:, 0].T
+            y[todo] += step[:, :r]
+            delta[todo] += step[:, r:]
+            steps += 1
+            if todo.size == z.size:
+                state = self.state(z, y, delta)
+                gap, size = self.residual(state)
+            else:
+                fresh = self.state(z[todo], y[todo], delta[todo])
+                gap[:, todo], size[todo] = self.residual(fresh)
+                state = state.put(todo, fresh)
+        return state, size, steps
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that follows from the unknowns at N points.
+
+    Attributes
+    ----------
+    z : (N,)
+    y : (N, r)
+    delta, inverse : (N, K)
+        delta and ``1/(1 + delta)``.
+    sigma : (N, J, K)
+        Diagonal of Sigma~_j.
+    left, psi, om : (N, J, K, K)
+        ``(I + Sigma~_j Y)^-1``, ``Psi_j`` and ``Om_j``.
+    q : (N, T)
+        Diagonal of the resolvent by neuron type.
+    """
+
+    z: Complex
+    y: Complex
+    delta: Complex
+    inverse: Complex
+    sigma: Complex
+    left: Complex
+    psi: Complex
+    om: Complex
+    q: Complex
+
+    def take(self, index: NDArray[np.intp]) -> State:
+        """Return the state at some of the points."""
+        return State(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def put(self, index: NDArray[np.intp], other: State) -> State:
+        """Return the state with some of the points replaced."""
+        parts = []
+        for name in self.__dataclass_fields__:
+            array = getattr(self, name).copy()
+            array[index] = getattr(other, name)
+            parts.append(array)
+        return State(*parts)
+
+    def with_conjugate(self) -> State:
+        """Return the state at these points followed by the conjugate ones."""
+        parts = (getattr(self, name) for name in self.__dataclass_fields__)
+        return State(*(np.concatenate([part, np.conj(part)]) for part in parts))
+
+
+def solve_off_axis(
+    equations: Equations,
+    z: Complex,
+    *,
+    tolerance: float = 1e-12,
+    warm_up: int = 16,
+    max_rounds: int = 6,
+) -> tuple[State, Diagnosis]:
+    """Solve at points off the real axis: some damped steps, then Newton, and again where it strayed.
+
+    Parameters
+    ----------
+    equations : Equations
+    z : ndarray, shape (N,)
+        Points with ``Im z > 0`` (or real and below the spectrum).
+    tolerance : float
+        Largest relative mismatch.
+    warm_up : int
+        Damped steps before the first Newton attempt; doubled at each further one.
+    max_rounds : int
+        Attempts.
+
+    Returns
+    -------
+    state : State
+    diagnosis : Diagnosis
+    """
+    y, delta = equations.damped(z, *equations.start(z), warm_up)
+    best = equations.state(z, y, delta)
+    residual = np.full(z.size, np.inf)
+    physical = np.zeros(z.size, dtype=bool)
+    total = warm_up
+    todo = np.arange(z.size)
+    for _ in range(max_rounds):
+        with np.errstate(all="ignore"):
+            state, size, steps = equations.newton(
+                z[todo], y[todo], delta[todo], tolerance=tolerance, max_steps=25
+            )
+        total += steps
+        # A resolvent maps the upper half plane to itself for every neuron; Newton may not.
+        good = np.isfinite(size) & (size <= tolerance) & (state.q.imag.min(axis=1) >= 0)
+        if todo.size == z.size:
+            best, residual, physical = state, size, good
+        else:
+            best = best.put(todo[good], state.take(np.flatnonzero(good)))
+            residual[todo[good]] = size[good]
+            physical[todo[good]] = True
+        todo = todo[~good]
+        if todo.size == 0:
+            break
+        warm_up *= 2
+        total += warm_up
+        y[todo], delta[todo] = equations.damped(z[todo], y[todo], delta[todo], warm_up)
+    outcome = Outcome.CONVERGED if physical.all() else Outcome.MAX_STEPS
+    worst = float(np.nanmax(np.where(np.isfinite(residual), residual, np.inf)))
+    return best, Diagnosis(outcome=outcome, residual=worst, steps=total)

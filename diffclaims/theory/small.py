@@ -1,0 +1,53 @@
+"""Small dense algebra on many grid points at once, matrix indices first."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Complex = NDArray[np.complex128]
+
+#: Up to this size a whole-array elimination beats one LAPACK call per grid point.
+UNROLL = 4
+
+
+def solve(matrix: Complex, right: Complex) -> Complex:
+    """Solve ``matrix @ x = right`` at every grid point.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n, n, ...)
+    right : ndarray, shape (n, m, ...)
+
+    Returns
+    -------
+    ndarray, shape (n, m, ...)
+    """
+    n = matrix.shape[0]
+    if n == 1:
+        return np.asarray(right / matrix[0])
+    if n == 2:
+        (a, b), (c, d) = matrix
+        scale = 1.0 / (a * d - b * c)
+        return np.stack([(d * right[0] - b * right[1]) * scale, (a * right[1] - c * right[0]) * scale])
+    if n <= UNROLL:
+        return _eliminate(matrix, right)
+    back = np.linalg.solve(np.moveaxis(matrix, (0, 1), (-2, -1)), np.moveaxis(right, (0, 1), (-2, -1)))
+    return np.ascontiguousarray(np.moveaxis(back, (-2, -1), (0, 1)))
+
+
+def _eliminate(matrix: Complex, right: Complex) -> Complex:
+    # No pivoting: the matrices here are the identity minus a contraction, or close to it.
+    a, b = matrix.copy(), right.copy()
+    n = a.shape[0]
+    for i in range(n):
+        pivot = 1.0 / a[i, i]
+        for j in range(i + 1, n):
+            factor = a[j, i] * pivot
+            a[j, i + 1 :] -= factor * a[i, i + 1 :]
+            b[j] -= factor * b[i]
+    for i in range(n - 1, -1, -1):
+        for j in range(i + 1, n):
+            b[i] -= a[i, j] * b[j]
+        b[i] /= a[i, i]
+    return b
