@@ -135,10 +135,7 @@ def learning_curves(
     -----
     Extends the one-class theory of arXiv:2505.17638 to K classes; the derivation is ours.
     """
-    if training_times is None:
-        times = default_training_times(mixture, model)
-    else:
-        times = _check_times(training_times)
+    times = default_training_times(mixture, model) if training_times is None else _check_times(training_times)
     sampled = np.linalg.matrix_rank(mixture.centroid_gram, tol=1e-12) > len(ThetaRule().spacing)
     target = accuracy if accuracy is not None else (1e-3 if sampled else 1e-5)
     if not target > 0:

@@ -58,7 +58,7 @@ def loss_kernels(equations: Equations, rows: State, columns: State) -> Kernels:
 
 
 def _block(eq: Equations, one: State, two: State) -> Kernels:
-    mixture, model, neurons = eq.mixture, eq.model, eq.neurons
+    mixture, model = eq.mixture, eq.model
     k, r = mixture.n_classes, eq.rank
     e2, noise, psi_n = model.signal, model.noise, model.psi_n
     pi, omega = mixture.weights, mixture.fractions

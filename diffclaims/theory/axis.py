@@ -1,0 +1,145 @@
+"""The resolvent on the real axis itself, by continuation from above.
+
+Far above the axis the equations are easy; each further step towards it starts Newton's method from
+the last solution. The final step is taken at exactly zero distance, so that nothing is smoothed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.small import solve
+
+Floats = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+#: Factors by which a continuation step lowers the distance from the axis, one for each attempt.
+STRIDES = (5.0, 2.2, 1.4)
+#: Distance, relative to the eigenvalue, from which the last step goes to the axis itself.
+LAST = 1e-7
+#: Imaginary parts below this, relative to the modulus, are rounding.
+ROUNDING = 1e-9
+
+
+def solve_on_axis(
+    equations: Equations, eigenvalues: Floats, *, tolerance: float = 1e-10, throw: bool = True
+) -> tuple[State, Diagnosis]:
+    """Return the resolvent at ``lambda + i0`` for each eigenvalue.
+
+    Parameters
+    ----------
+    equations : Equations
+    eigenvalues : ndarray, shape (N,)
+        Real, positive.
+    tolerance : float
+        Largest relative mismatch of the equations.
+    throw : bool
+        Whether to raise `SolveFailed` if some point has no solution.
+
+    Returns
+    -------
+    state : State
+        Unknowns at the N points; exactly real outside the support.
+    diagnosis : Diagnosis
+    """
+    state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance)
+    for stride in STRIDES[1:]:
+        if good.all():
+            break
+        todo = np.flatnonzero(~good)
+        again, again_size, fine, steps = _descend(equations, eigenvalues[todo], stride, tolerance)
+        total += steps
+        state = state.put(todo, again)
+        size[todo], good[todo] = again_size, fine
+    outcome = Outcome.CONVERGED if good.all() else Outcome.WRONG_BRANCH
+    if not (size <= tolerance).all():
+        outcome = Outcome.MAX_STEPS
+    diagnosis = Diagnosis(outcome=outcome, residual=float(np.max(size)), steps=total)
+    if throw:
+        diagnosis.require("the resolvent on the real axis")
+    return state, diagnosis
+
+
+def _descend(
+    equations: Equations, eigenvalues: Floats, stride: float, tolerance: float
+) -> tuple[State, Floats, NDArray[np.bool_], int]:
+    """One continuation of all points together; says for each whether it ended on the physical branch."""
+    height = 4.0 * np.maximum(eigenvalues, equations.highest() / 50)
+    floor = LAST * eigenvalues
+    z = eigenvalues + 1j * height
+    y, delta = equations.damped(z, *equations.start(z), 8)
+    state, _, total = equations.newton(z, y, delta, tolerance=1e-4, max_steps=20)
+    factor = np.full(eigenvalues.size, stride)
+    with np.errstate(all="ignore"):
+        while True:
+            active = np.flatnonzero((height > floor) & (factor > 1.01))
+            if active.size == 0:
+                break
+            every = active.size == height.size
+            low = np.maximum(height[active] / factor[active], floor[active])
+            part = state if every else state.take(active)
+            new, size, steps = equations.newton(
+                eigenvalues[active] + 1j * low, part.y, part.delta, tolerance=1e-4, max_steps=5
+            )
+            total += steps
+            good = (size <= 1e-4) & _physical(new)
+            if good.all():
+                state = new if every else state.put(active, new)
+            else:
+                state = state.put(active[good], new.take(np.flatnonzero(good)))
+            height[active[good]] = low[good]
+            # A point that failed tries a shorter step, and keeps to it.
+            factor[active[~good]] = np.sqrt(factor[active[~good]])
+        last = state
+        state, size, steps = equations.newton(
+            eigenvalues.astype(complex), last.y, last.delta, tolerance=tolerance, max_steps=40
+        )
+        total += steps
+        # Newton may leap to another solution; the physical one moves by the root of the distance.
+        leap = np.maximum(_change(last.y, state.y), _change(last.delta, state.delta))
+        state = equations.state(state.z, _snap(state.y), _snap(state.delta))
+        good = (height <= floor) & (leap < 0.05) & (size <= tolerance) & _physical(state)
+        good &= _increasing(equations, state)
+    return state, size, good, total
+
+
+def _change(before: Complex, after: Complex) -> Floats:
+    return np.asarray(np.abs(after - before).max(axis=1) / (np.abs(before).max(axis=1) + 1e-300))
+
+
+def _physical(state: State) -> NDArray[np.bool_]:
+    """Whether the resolvent of every neuron lies in the upper half plane, up to rounding."""
+    size = np.abs(state.q)
+    return np.asarray((state.q.imag >= -1e-7 * size).all(axis=1) & np.isfinite(size).all(axis=1))
+
+
+def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:
+    """Whether a real solution is the Stieltjes transform: those increase outside the support.
+
+    Several real solutions may exist there, and only this one continues into the upper half plane.
+    Points inside the support pass.
+    """
+    outside = np.flatnonzero(~state.q.imag.any(axis=1))
+    ok = np.ones(state.z.size, dtype=bool)
+    if outside.size == 0:
+        return ok
+    part = state.take(outside)
+    jacobian = -equations.derivative(part)
+    idx = np.arange(jacobian.shape[0])
+    jacobian[idx, idx] += 1.0
+    # The equations depend on z through q alone: d image / dz at fixed unknowns is E q^2 (p, v2).
+    cross = np.concatenate([equations.p, equations.neurons.v2], axis=1)
+    push = equations.model.psi_p * ((part.q**2 * equations.neurons.weight) @ cross)
+    push[:, equations.rank :] /= equations.model.psi_n
+    slope = solve(jacobian, push.T[:, None])[equations.rank :, 0]
+    ok[outside] = (slope.real >= 0).all(axis=0)
+    return ok
+
+
+def _snap(x: Complex) -> Complex:
+    """Drop imaginary parts that are rounding: outside the support the solution is real."""
+    tiny = np.abs(x.imag).max(axis=1) <= ROUNDING * np.abs(x).max(axis=1)
+    return np.where(tiny[:, None], x.real + 0j, x)
