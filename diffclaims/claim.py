@@ -1,0 +1,307 @@
+"""A claim, its cases, and the one path by which a case is measured and judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from diffclaims import locate
+from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.experiment import Experiment
+from diffclaims.subjects.protocol import MEASURES, Subject, experiments_of
+from diffclaims.verdict import Effect, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+Measure = Callable[[Subject, "Case"], dict[str, xr.Dataset]]
+Judge = Callable[["Case", Mapping[str, xr.Dataset]], Sequence[Effect]]
+
+
+class Role(StrEnum):
+    """What a case says about its claim."""
+
+    #: In the regime of the claim: counts for the verdict.
+    REGIME = "regime"
+    #: Negative control: the check must not say "holds" here, or it would say so anywhere.
+    CONTROL = "control"
+    #: Outside the regime: recorded as what it is, not counted.
+    OUTSIDE = "outside"
+
+
+_EXPECTED: dict[Role, frozenset[Outcome]] = {
+    Role.REGIME: frozenset({Outcome.HOLDS}),
+    Role.CONTROL: frozenset({Outcome.FAILS, Outcome.INCONCLUSIVE}),
+    Role.OUTSIDE: frozenset({Outcome.HOLDS, Outcome.FAILS, Outcome.INCONCLUSIVE}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One place where a claim is checked.
+
+    Parameters
+    ----------
+    name : str
+        Short and stable; part of the test id and of the baseline's path.
+    experiments : mapping of str to Experiment
+        What the subject is asked, by a name that the claim's functions use. At least one.
+    role : Role
+        Whether the case counts.
+    expect : frozenset of Outcome
+        Outcomes that are as they should be. By default, for each role: holds; fails or inconclusive
+        (a control may be stricter: only fails, or only inconclusive for a tie); any.
+    note : str
+        Why this case, and what decides in it.
+    params : mapping of str to float or str
+        Values that the claim's functions need besides the experiments.
+    """
+
+    name: str
+    experiments: Mapping[str, Experiment]
+    role: Role = Role.REGIME
+    expect: frozenset[Outcome] = frozenset()
+    note: str = ""
+    params: Mapping[str, float | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name or any(c in self.name for c in "[]\n\r\t/\\"):
+            raise InvalidInput.of(
+                "name of a case",
+                self.name,
+                "be non-empty without brackets, slashes and tabs",
+                "use words and -",
+            )
+        if not self.experiments:
+            raise InvalidInput.of("experiments", self.experiments, "hold at least one", "say what is asked")
+        object.__setattr__(self, "role", Role(self.role))
+        expect = frozenset(Outcome(o) for o in self.expect) or _EXPECTED[self.role]
+        if Outcome.NOT_RUN in expect or (self.role is Role.CONTROL and Outcome.HOLDS in expect):
+            raise InvalidInput.of(
+                "expect",
+                sorted(expect),
+                "name measured outcomes, and not 'holds' for a control",
+                "make the case a regime or an outside case",
+            )
+        object.__setattr__(self, "expect", expect)
+
+    def replace(self, **changes: object) -> Case:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseResult:
+    """What came out of one case for one subject.
+
+    Attributes
+    ----------
+    verdict : Verdict or None
+        None when nothing was measured; `reason` then says why.
+    data : mapping of str to Dataset
+        What was measured, by the names that the claim gave.
+    seconds : float
+        Time spent measuring and judging.
+    """
+
+    claim_id: str
+    case: Case
+    subject: str
+    verdict: Verdict | None
+    data: Mapping[str, xr.Dataset]
+    seconds: float
+    reason: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict's outcome, or not run."""
+        return self.verdict.outcome if self.verdict is not None else Outcome.NOT_RUN
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the case came out as it should; what was not run says nothing against it."""
+        return self.outcome is Outcome.NOT_RUN or self.outcome in self.case.expect
+
+    def sentence(self) -> str:
+        """One line: the verdict, or why there is none."""
+        return self.verdict.sentence() if self.verdict is not None else f"not run: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One sentence about how classes are learned, and the check of it.
+
+    Parameters
+    ----------
+    id : str
+        Short and stable.
+    says : str
+        The sentence.
+    source : str
+        Where it is claimed.
+    definitions : str
+        Which definitions the check uses, and which of them are ours.
+    regime : str
+        Where the sentence is meant to hold.
+    cases : tuple of Case
+        Named canonical cases, in and outside the regime, and negative controls.
+    measures : frozenset of str
+        Methods that a subject must have.
+    measure : callable ``(subject, case) -> dict of str to Dataset``
+        Asks the subject. Everything that `judge` needs must be in what it returns.
+    judge : callable ``(case, data) -> sequence of Effect``
+        Pure: from measured or recorded data to effects.
+    strategy : callable returning a hypothesis strategy of Case, optional
+        The regime, to be explored; a callable so that hypothesis is imported only then.
+    select : callable ``(experiments) -> sequence of Case``, optional
+        For subjects on real data: the cases among what they measured that lie in the regime.
+    """
+
+    id: str
+    says: str
+    source: str
+    definitions: str = ""
+    regime: str = ""
+    cases: tuple[Case, ...]
+    measures: frozenset[str]
+    measure: Measure
+    judge: Judge
+    strategy: Callable[[], SearchStrategy[Case]] | None = None
+    select: Callable[[Mapping[str, Experiment]], Sequence[Case]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", tuple(self.cases))
+        object.__setattr__(self, "measures", frozenset(self.measures))
+        if not self.id or any(c in self.id for c in "[]\n\r\t/\\ "):
+            raise InvalidInput.of("id of a claim", self.id, "be one word, with - between", "shorten it")
+        names = [c.name for c in self.cases]
+        if len(set(names)) < len(names):
+            raise InvalidInput.of(
+                f"cases of {self.id}", names, "have different names", "rename the ones that are equal"
+            )
+        if not self.measures <= MEASURES.keys() or not self.measures:
+            raise InvalidInput.of(
+                f"measures of {self.id}", sorted(self.measures), f"be out of {sorted(MEASURES)}", "correct it"
+            )
+
+    def cases_for(self, subject: Subject) -> tuple[Case, ...]:
+        """Return the cases that a subject is asked: the canonical ones, and its own in the regime.
+
+        A subject that takes any Gaussian mixture gets the canonical cases. From the experiments that
+        a subject lists on other data, `select` picks those that lie in the regime.
+        """
+        cases: list[Case] = list(self.cases) if subject.tags.gaussian else []
+        listed = {k: e for k, e in experiments_of(subject).items() if e.data != "gaussian"}
+        if self.select is not None and listed:
+            cases += self.select(listed)
+        return tuple(cases)
+
+    def run(self, subject: Subject, case: Case) -> CaseResult:
+        """Measure one case and judge it.
+
+        Returns
+        -------
+        CaseResult
+            With outcome "not run" and the reason where the subject cannot answer.
+
+        Raises
+        ------
+        SubjectInvalid
+            When the subject breaks its contract: that says nothing about the claim.
+        """
+        start = time.perf_counter()
+        verdict, data, reason = None, {}, _cannot(subject, self, case)
+        if not reason:
+            try:
+                data = self.measure(subject, case)
+                verdict = Verdict(self.judge(case, data))
+            except NotMeasured as error:
+                verdict, data, reason = None, {}, str(error) or "the subject gave no reason"
+        return CaseResult(
+            claim_id=self.id,
+            case=case,
+            subject=subject.name,
+            verdict=verdict,
+            data=data,
+            seconds=time.perf_counter() - start,
+            reason=reason,
+        )
+
+
+def _cannot(subject: Subject, claim: Claim, case: Case) -> str:
+    """Why the subject's tags rule this case out, or nothing."""
+    missing = claim.measures - subject.tags.measures
+    if missing:
+        return f"it does not measure {', '.join(sorted(missing))}"
+    most = subject.tags.max_classes
+    asked = max(e.mixture.n_classes for e in case.experiments.values())
+    if most is not None and asked > most:
+        return f"it takes at most {most} classes, the case has {asked}"
+    return ""
+
+
+def load_claims(folder: str | Path | None = None) -> tuple[Claim, ...]:
+    """Load every claim of a folder, in the order of the file names.
+
+    Parameters
+    ----------
+    folder : path, optional
+        A folder of claim files, ``test_*.py``, each with a module-level `CLAIM`. By default the
+        claims that belong to this package.
+
+    Raises
+    ------
+    InvalidInput
+        For a folder without claim files, a file without a `Claim`, or an id that occurs twice.
+    """
+    where = Path(folder) if folder is not None else locate.claims_dir()
+    files = sorted(where.glob("test_*.py"))
+    if not files:
+        raise InvalidInput.of("folder", str(where), "hold claim files, test_*.py", "name the claims folder")
+    claims: dict[str, Claim] = {}
+    for file in files:
+        claim = getattr(_module(file), "CLAIM", None)
+        if not isinstance(claim, Claim):
+            raise InvalidInput.of("CLAIM", claim, f"be a Claim in {file}", "define it at module level")
+        if claim.id in claims:
+            raise InvalidInput.of("id of a claim", claim.id, "occur once", f"rename the one in {file}")
+        claims[claim.id] = claim
+    return tuple(claims.values())
+
+
+def _module(file: Path) -> ModuleType:
+    """Import a claim file, or return it if it was imported before under whatever name.
+
+    The same file is `claims.test_x` in a checkout and `diffclaims.claims.test_x` when installed, and
+    pytest may have imported it already: importing it twice would make two claims of one.
+    """
+    file = file.resolve()
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__file__", None)
+        if isinstance(known, str) and Path(known).name == file.name and Path(known).resolve() == file:
+            return module
+    if file.parent == locate.package_claims_dir():
+        return importlib.import_module(f"diffclaims.claims.{file.stem}")
+    name = f"_diffclaims_claims_{abs(hash(str(file.parent))):x}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InvalidInput.of("file", str(file), "be a Python file", "name the claims folder")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
