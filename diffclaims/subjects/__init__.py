@@ -1,1 +1,8 @@
-"""What the claims are asked of: the protocol, the registry, the contract check and recorded subjects."""
+"""What the claims are asked of: the protocol, the registry, the contract check, recorded subjects."""
+
+from diffclaims.subjects.contract import check_subject
+from diffclaims.subjects.memo import Memo
+from diffclaims.subjects.protocol import MEASURES, Subject, Tags
+from diffclaims.subjects.recorded import Recorded, record
+
+__all__ = ["MEASURES", "Memo", "Recorded", "Subject", "Tags", "check_subject", "record"]

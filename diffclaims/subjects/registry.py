@@ -1,0 +1,204 @@
+"""Names of subjects, and how to get at them without importing any before it is needed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
+
+if TYPE_CHECKING:
+    from diffclaims.subjects.protocol import Subject
+
+#: Entry points of other packages: ``name = "package.module:OBJECT"``.
+GROUP = "diffclaims.subjects"
+#: Folder of recordings, below the baselines of a subject.
+RECORDED = "recorded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One registered subject, not yet imported.
+
+    Parameters
+    ----------
+    name : str
+        As in ``--subject NAME``.
+    target : str
+        ``"module:object"``; empty where there are only recordings.
+    needs : tuple of str
+        Modules that a live run needs; looked for, not imported.
+    live_only_on_request : bool
+        Whether measuring takes long, so that recordings stand for it in a default run.
+    recordings : path, optional
+        Where its recordings are, if there are any.
+    campaign : str
+        Name of the campaign of these recordings, for the title.
+    """
+
+    name: str
+    target: str = ""
+    needs: tuple[str, ...] = ()
+    live_only_on_request: bool = False
+    recordings: Path | None = None
+    campaign: str = ""
+
+    @property
+    def title(self) -> str:
+        """Head of the column before the subject is loaded."""
+        if self.recordings is None:
+            return self.name
+        name = self.name.removesuffix(f"-{self.campaign}")
+        return f"{name} (recorded{f': {self.campaign}' if self.campaign else ''})"
+
+
+_BUILT_IN = (
+    Entry(name="theory", target="diffclaims.subjects.theory:SUBJECT"),
+    Entry(name="finite", target="diffclaims.subjects.finite:SUBJECT", live_only_on_request=True),
+    Entry(
+        name="unet",
+        target="diffclaims.subjects.unet:SUBJECT",
+        needs=("torch",),
+        live_only_on_request=True,
+    ),
+)
+
+
+def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Entry]:
+    """Return every known subject by name, in the order of the grid's columns.
+
+    Parameters
+    ----------
+    baselines : path, optional
+        Folder of baselines, where recordings are looked for.
+    extra : sequence of str
+        Names from the command line; those of the form ``package.module:OBJECT`` are added under
+        that name.
+
+    Returns
+    -------
+    dict of str to Entry
+        Built-in subjects, recorded campaigns, entry points of other packages, then `extra`.
+    """
+    entries: dict[str, Entry] = {}
+    for entry in _BUILT_IN:
+        entries[entry.name] = entry
+        entries |= _recordings(entry, baselines)
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
+        entries.setdefault(point.name, Entry(name=point.name, target=point.value))
+    for name in extra:
+        if ":" in name:
+            entries.setdefault(name, Entry(name=name, target=name))
+    return entries
+
+
+def _recordings(entry: Entry, baselines: Path | None) -> dict[str, Entry]:
+    """The entry with its recordings, and one entry more for each campaign of its own."""
+    if baselines is None or not (folder := baselines / entry.name / RECORDED).is_dir():
+        return {}
+    found: dict[str, Entry] = {}
+    if any(folder.glob("*.nc")):
+        found[entry.name] = Entry(**{**vars(entry), "recordings": folder})
+    for campaign in sorted(p for p in folder.iterdir() if p.is_dir() and any(p.glob("*.nc"))):
+        name = f"{entry.name}-{campaign.name}"
+        found[name] = Entry(name=name, recordings=campaign, campaign=campaign.name)
+    return found
+
+
+def find(name: str, entries: dict[str, Entry]) -> Entry:
+    """Return an entry by name.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown name, with the nearest ones and all that are available.
+    """
+    if name in entries:
+        return entries[name]
+    near = difflib.get_close_matches(name, entries, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InvalidInput.of(
+        "subject",
+        name,
+        "be a registered name or 'package.module:OBJECT'",
+        f"{hint}Available: {', '.join(entries)}",
+    )
+
+
+def load(entry: Entry, *, live: bool = False) -> Subject:
+    """Import and return a subject.
+
+    Parameters
+    ----------
+    entry : Entry
+        From `registered`.
+    live : bool
+        Whether to measure even where that takes long; otherwise recordings stand for it.
+
+    Raises
+    ------
+    NotMeasured
+        When it cannot run here, with the reason: a module is missing, or it is measured only on
+        request and was not recorded.
+    InvalidInput
+        When the target cannot be imported or has no such object.
+    SubjectInvalid
+        When what is there is no subject.
+    """
+    if entry.recordings is not None and not (live and entry.target):
+        from diffclaims.subjects.recorded import Recorded
+
+        return Recorded(entry.name, entry.recordings, entry.campaign)
+    if entry.live_only_on_request and not live:
+        raise NotMeasured(f"nothing was recorded; measure it with --live {entry.name} (long)")
+    for module in entry.needs:
+        if importlib.util.find_spec(module) is None:
+            raise NotMeasured(f"{module} is not installed; pip install 'diffclaims[{entry.name}]'")
+    subject = _object(entry)
+    for module in getattr(getattr(subject, "tags", None), "needs", ()):
+        if importlib.util.find_spec(module) is None:
+            raise NotMeasured(f"{module} is not installed")
+    if subject.tags.slow and not live:
+        raise NotMeasured(f"it takes long; measure it with --live {entry.name}")
+    return subject
+
+
+def _object(entry: Entry) -> Subject:
+    module_name, _, path = entry.target.partition(":")
+    built_in = any(entry.target == e.target for e in _BUILT_IN)
+    try:
+        found: object = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if built_in and error.name == module_name:
+            raise NotMeasured("this version of diffclaims does not include it") from None
+        raise InvalidInput.of(
+            "subject",
+            entry.target,
+            "name a module that can be imported",
+            f"no module {error.name!r} was found",
+        ) from error
+    except Exception as error:
+        raise InvalidInput.of(
+            "subject", entry.target, "name a module that can be imported", f"importing it raised {error!r}"
+        ) from error
+    for part in path.split("."):
+        if not part or not hasattr(found, part):
+            raise InvalidInput.of(
+                "subject",
+                entry.target,
+                "have the form package.module:OBJECT",
+                f"{module_name} has no {part or 'object named after the colon'!r}",
+            )
+        found = getattr(found, part)
+    if isinstance(found, type):
+        raise SubjectInvalid(f"subject {entry.target!r} is a class; name an instance of it")
+    for attribute in ("name", "tags"):
+        if not hasattr(found, attribute):
+            raise SubjectInvalid(f"subject {entry.target!r} has no attribute {attribute!r}")
+    return cast("Subject", found)
