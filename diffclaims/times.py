@@ -94,7 +94,9 @@ def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization
 
 def _bound(at: Floats, error: Floats, coarse: Floats) -> Floats:
     """Error of a log time: what the losses' accuracy moves it, and what interpolation does."""
-    return np.where(np.isfinite(at), error + np.where(np.isfinite(coarse), np.abs(at - coarse), 0.0), 0.0)
+    known = np.isfinite(at) & np.isfinite(coarse)
+    moved = np.abs(np.subtract(at, coarse, out=np.zeros_like(at), where=known))
+    return np.where(np.isfinite(at), error + moved, 0.0)
 
 
 def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Floats]:
@@ -140,7 +142,7 @@ def _first(x: Floats, y: Floats, level: float) -> Floats:
 
 
 def _minimum(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    """Place of the least value of each curve by a parabola, its second derivative, and x from half the points."""
+    """Place of least value by a parabola, the second derivative there, and x from half the points."""
     at, bend = _vertex(x, y)
     coarse, _ = _vertex(x[::2], y[..., ::2])
     return at, bend, coarse
