@@ -172,6 +172,67 @@ class GaussianMixture:
         }
 
     @classmethod
+    def from_samples(
+        cls,
+        x: ArrayLike,
+        labels: ArrayLike,
+        *,
+        n_types: int | None = None,
+        classes: Sequence[Any] | None = None,
+        weights: ArrayLike | None = None,
+    ) -> GaussianMixture:
+        """Match the moments of labelled data.
+
+        The directions are the eigenvectors of the pooled within-class covariance, gathered into
+        types of like pooled variance; a type's variance in a class is the mean over its directions.
+        Total variances and centroids are kept exactly. The construction is ours.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, d)
+            Samples; any real type, converted one class at a time.
+        labels : array_like, shape (n,)
+            Class of each sample.
+        n_types : int, optional
+            Number of direction types, 1 to d. Left out: the fewest (16 at most) within which log
+            variance spreads by at most 0.1, or by what sampling alone would give. Directions in
+            which no class varies are a type of their own, except for ``n_types=1``.
+        classes : sequence, optional
+            Labels to use, in this order; other samples are left out. All, sorted, by default.
+        weights : array_like, shape (K,), optional
+            Class probabilities; the classes' frequencies by default.
+
+        Returns
+        -------
+        GaussianMixture
+            Its ``diagnostics`` say how well it describes the data, as plain numbers:
+
+            - ``off_diagonal[label]``: share of the class covariance's energy (sum of squared
+              entries) off the diagonal in the pooled eigenbasis; 0 if the covariances commute,
+              ``off_diagonal_sampling[label]`` of it by sampling alone;
+            - ``within_type[label]``: share of the energy lost by averaging over each type;
+            - each of them also as ``_max`` over the classes;
+            - ``centroid_share[j]``: share of the centroids' energy in type j, to be compared with
+              ``fractions[j]``; ``centroid_unevenness``, half the sum of the differences, in [0, 1];
+            - ``centroid_sampling_max``: what sampling alone adds to a centroid's squared norm;
+            - ``constant_fraction``: share of directions without variance;
+            - ``n_samples_least``: samples of the smallest class.
+
+        Raises
+        ------
+        InvalidInput
+            For other shapes, NaN, an unknown class, more types than dimensions, a class that does
+            not vary, or a class with no more samples than there are dimensions that vary (measure
+            on all the samples there are, and set ``weights`` for an imbalance).
+        """
+        from diffclaims.moments import match_moments
+
+        found = match_moments(x, labels, n_types=n_types, classes=classes, weights=weights)
+        mixture = cls(found.weights, found.variances, found.fractions, found.centroid_gram)
+        object.__setattr__(mixture, "diagnostics", found.diagnostics)
+        return mixture
+
+    @classmethod
     def from_dict(cls, data: dict[str, Any]) -> GaussianMixture:
         """Rebuild what `to_dict` gave."""
         return cls(data["weights"], data["variances"], data["fractions"], data["centroid_gram"])
