@@ -1,1 +1,1 @@
-"""The claims, one file each; run them with pytest."""
+"""The claims, one file each. `pytest --pyargs diffclaims.claims` runs the installed copy."""

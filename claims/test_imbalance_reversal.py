@@ -1,0 +1,214 @@
+"""Sampling imbalance can reverse the order: a rare high-variance class is generalized later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from diffclaims.claim import Case, Claim, Role
+from diffclaims.effects import Milestone, difference, effect, log_time, thresholds_of
+from diffclaims.experiment import Experiment
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.subjects.protocol import Subject
+from diffclaims.verdict import Effect, Outcome
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+MODEL = RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05)
+#: Weights of the higher-variance class, class 0.
+WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5)
+#: Accuracy, in ln(weight), of the root that an exact subject is asked for.
+ROOT_TOLERANCE = 1e-3
+
+
+def case(
+    name: str,
+    variances: Sequence[float] | Sequence[Sequence[float]],
+    *,
+    gram: Sequence[Sequence[float]] | None = None,
+    fractions: Sequence[float] = (1.0,),
+    milestone: Milestone = "gen",
+    **more: object,
+) -> Case:
+    """One pair of classes at several weights of class 0."""
+    experiments = {
+        f"weight={w:g}": Experiment(
+            mixture=GaussianMixture([w, 1 - w], variances, fractions, centroid_gram=gram), model=MODEL
+        )
+        for w in WEIGHTS
+    }
+    return Case(name=name, experiments=experiments, params={"milestone": milestone}, **more)  # type: ignore[arg-type]
+
+
+def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
+    data = {name: subject.learning_curves(e) for name, e in case.experiments.items()}
+    if subject.tags.exact and subject.tags.gaussian:
+        data["critical"] = _critical_weights(subject, case, data)
+    return data
+
+
+def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    """Balanced, class 0 first; at its least weight, class 0 later; and monotone in between."""
+    milestone: Milestone = case.params["milestone"]  # type: ignore[assignment]
+    weights = np.array([e.mixture.weights[0] for e in case.experiments.values()])
+    order = np.argsort(weights)
+    curves = [data[list(case.experiments)[i]] for i in order]
+    stochastic = "seed" in curves[0].dims
+    effects = []
+    for level in thresholds_of(milestone):
+        leads, errors = zip(*(_lead(c, milestone, level) for c in curves), strict=True)
+        at = f"tau_{milestone} at {level:g}" if milestone != "best" else "tau_best"
+        low, high = weights[order[0]], weights[order[-1]]
+
+        def add(name: str, values: NDArray[np.float64], error: float) -> None:
+            effects.append(effect(name, values, error, stochastic=stochastic))
+
+        add(f"{at}: ln tau(low)/tau(high) at weight {high:g}", leads[-1], errors[-1])
+        critical = _shown(data, level)
+        add(f"{at}: ln tau(high)/tau(low) at weight {low:g}{critical}", -leads[0], errors[0])
+        for i in range(len(curves) - 1):
+            name = f"{at}: rise of ln tau(low)/tau(high) from weight {weights[order[i]]:g}"
+            add(name, difference(leads[i + 1], leads[i]), errors[i] + errors[i + 1])
+    return effects
+
+
+def _lead(curves: xr.Dataset, milestone: Milestone, level: float) -> tuple[NDArray[np.float64], float]:
+    """ln(tau_low/tau_high) by seed, and its accuracy: above 0 the higher-variance class 0 is first."""
+    high, error_high = log_time(curves, milestone, level, 0)
+    low, error_low = log_time(curves, milestone, level, 1)
+    return difference(low, high), error_high + error_low
+
+
+def _critical_weights(subject: Subject, case: Case, data: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """The weight pi* at which both classes are learned together, by root finding; NaN-free: 0 for none."""
+    milestone: Milestone = case.params["milestone"]  # type: ignore[assignment]
+    levels = thresholds_of(milestone)
+    name, base = next(iter(case.experiments.items()))
+    roots, residuals = [], []
+    for level in levels:
+        ends = [float(_lead(data[n], milestone, level)[0][0]) for n in (name, list(case.experiments)[-1])]
+
+        def lead(log_weight: float, level: float = level) -> float:
+            w = float(np.exp(log_weight))
+            experiment = base.replace(mixture=base.mixture.reweighted([w, 1 - w]))
+            return float(_lead(subject.learning_curves(experiment), milestone, level)[0][0])
+
+        if np.isfinite(ends).all() and ends[0] < 0 < ends[1]:
+            root = brentq(lead, np.log(WEIGHTS[0]), np.log(WEIGHTS[-1]), xtol=ROOT_TOLERANCE)
+            roots.append(float(np.exp(root)))
+            residuals.append(lead(root))
+        else:
+            roots.append(0.0)
+            residuals.append(0.0)
+    return xr.Dataset(
+        {
+            "critical_weight": (("threshold",), roots, {"accuracy_relative": 2 * ROOT_TOLERANCE}),
+            "residual": (("threshold",), residuals, {"accuracy": 2 * ROOT_TOLERANCE}),
+        },
+        coords={"threshold": list(levels)},
+        attrs={"long_name": "weight of class 0 at which the order reverses; 0 where it does not"},
+    )
+
+
+def _shown(data: Mapping[str, xr.Dataset], level: float) -> str:
+    if "critical" not in data:
+        return ""
+    weight = float(data["critical"]["critical_weight"].sel(threshold=level))
+    return f" (pi* = {weight:.3f})" if weight else " (no pi*)"
+
+
+def strategy() -> SearchStrategy[Case]:
+    """Slight variance ratios with widely separated centroids."""
+    from hypothesis import strategies as st
+
+    def build(ratio: float, norm2: float) -> Case:
+        return case("explored", [ratio, 1.0], gram=[[norm2, 0.0], [0.0, norm2]])
+
+    return st.builds(build, ratio=st.floats(1.05, 1.25), norm2=st.floats(4.0, 8.0))
+
+
+def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
+    """Pairs on real data measured at several weights of the higher-variance class, 0.5 among them."""
+    groups: dict[str, dict[str, Experiment]] = {}
+    for name, e in experiments.items():
+        m = e.mixture
+        if m.n_classes == 2 and m.class_variance[0] >= 1.2 * m.class_variance[1] and m.weights[0] <= 0.51:
+            # The training size and classes name a group; only the weights differ in it.
+            groups.setdefault(f"{'-'.join(e.classes)}-n{e.model.psi_n:g}", {})[name] = e
+    return [
+        Case(name=name, experiments=members, params={"milestone": "gen"})
+        for name, members in groups.items()
+        if len(members) > 1 and any(abs(e.mixture.weights[0] - 0.5) < 0.01 for e in members.values())
+    ]
+
+
+FAR_APART = [[4.0, 0.0], [0.0, 4.0]]
+
+CLAIM = Claim(
+    id="imbalance-reversal",
+    says="Sampling imbalance can reverse the order: below a critical weight the higher-variance class is "
+    "generalized later.",
+    source="Nicoletti et al., arXiv:2605.06367",
+    definitions=(
+        "tau_gen at 0.3, 0.5, 0.7; critical weight pi* where ln(tau_low/tau_high) = 0, for exact subjects by "
+        "root finding. Monotone: that effect rises with the weight of the higher-variance class. All ours."
+    ),
+    regime=(
+        "classes that the model can tell apart: orthogonal centroids of squared norm 4 or more per dimension, "
+        "variance ratio up to 1.25"
+    ),
+    cases=(
+        case("ratio-1.25-norms-4", [1.0, 0.8], gram=FAR_APART),
+        case("ratio-1.1-norms-4", [1.1, 1.0], gram=FAR_APART),
+        case(
+            "no-centroids",
+            [1.0, 0.8],
+            role=Role.CONTROL,
+            expect=frozenset({Outcome.FAILS}),
+            note="isotropic classes with one centroid: no weight reverses their order",
+        ),
+        case(
+            "memorization",
+            [1.0, 0.8],
+            gram=FAR_APART,
+            milestone="mem",
+            role=Role.OUTSIDE,
+            expect=frozenset({Outcome.FAILS}),
+            note="the memorization times of the same classes do not reverse at any weight tried",
+        ),
+        case(
+            "best-stopping",
+            [1.0, 0.8],
+            gram=FAR_APART,
+            milestone="best",
+            role=Role.OUTSIDE,
+            note="the best stopping times of the same classes do reverse, at a smaller weight",
+        ),
+        case(
+            "ratio-1.5-norms-4",
+            [1.5, 1.0],
+            gram=FAR_APART,
+            role=Role.OUTSIDE,
+            expect=frozenset({Outcome.FAILS}),
+            note="at this variance ratio the same centroids do not reverse the order even at weight 0.02",
+        ),
+    ),
+    measures=frozenset({"learning_curves"}),
+    measure=measure,
+    judge=judge,
+    strategy=strategy,
+    select=select,
+)
+
+
+@pytest.mark.claim("imbalance-reversal")
+def test_rare_class_generalized_later(claim_case) -> None:  # type: ignore[no-untyped-def]
+    claim_case.require()

@@ -1,0 +1,150 @@
+"""A model can memorize one class before it has learned another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from diffclaims.claim import Case, Claim, Role
+from diffclaims.effects import GENERALIZATION, MEMORIZATION, difference, effect, log_time
+from diffclaims.experiment import Experiment
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.subjects.protocol import Subject
+from diffclaims.verdict import Effect, Outcome
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+MODEL = RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05)
+
+
+def case(
+    name: str,
+    weight: float,
+    ratio: float,
+    norm2: float,
+    psi_n: float = 4,
+    **more: object,
+) -> Case:
+    """Class 0, of higher variance, has the weight; centroids are orthogonal."""
+    mixture = GaussianMixture([weight, 1 - weight], [ratio, 1.0], centroid_gram=[[norm2, 0.0], [0.0, norm2]])
+    experiment = Experiment(mixture=mixture, model=MODEL).replace(psi_n=psi_n)
+    return Case(name=name, experiments={"pair": experiment}, **more)  # type: ignore[arg-type]
+
+
+def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
+    return {"pair": subject.learning_curves(case.experiments["pair"])}
+
+
+def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    """ln(tau_gen of the class left behind / tau_mem of the class memorized first): the interval's length."""
+    curves = data["pair"]
+    ahead = int(case.params.get("ahead", 0))
+    behind = 1 - ahead
+    stochastic = "seed" in curves.dims
+    effects = []
+    for low, high in zip(GENERALIZATION, MEMORIZATION, strict=True):
+        memorized, error_mem = log_time(curves, "mem", high, ahead)
+        learned, error_gen = log_time(curves, "gen", low, behind)
+        interval = f"{np.exp(np.median(memorized)):.3g} to {np.exp(np.median(learned)):.3g}"
+        effects.append(
+            effect(
+                f"ln tau_gen(left behind) at {low:g} / tau_mem(memorized) at {high:g}, interval {interval}",
+                difference(learned, memorized),
+                error_mem + error_gen,
+                stochastic=stochastic,
+            )
+        )
+    return effects
+
+
+def strategy() -> SearchStrategy[Case]:
+    """A strong majority of much higher variance, with far-apart centroids and few samples."""
+    from hypothesis import strategies as st
+
+    return st.builds(
+        case,
+        name=st.just("explored"),
+        weight=st.floats(0.95, 0.99),
+        ratio=st.floats(4.0, 8.0),
+        norm2=st.floats(4.0, 8.0),
+        psi_n=st.floats(2.0, 4.0),
+    )
+
+
+def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
+    """Pairs on real data where the class of higher variance has at least nine tenths of the samples."""
+    return [
+        Case(name=name, experiments={"pair": e}, params={"ahead": int(e.mixture.class_variance.argmax())})
+        for name, e in experiments.items()
+        if e.mixture.n_classes == 2 and e.mixture.weights[e.mixture.class_variance.argmax()] >= 0.9
+    ]
+
+
+CLAIM = Claim(
+    id="uneven-memorization",
+    says="Under strong imbalance there are training times at which one class is memorized while another has "
+    "not generalized.",
+    source="Nicoletti et al., arXiv:2605.06367",
+    definitions=(
+        "Memorized at a gap of 0.05, 0.1, 0.2, generalized at 0.3, 0.5, 0.7, paired weak with weak and strong "
+        "with strong; the interval is [tau_mem, tau_gen]. All ours."
+    ),
+    regime=(
+        "the class of higher variance (ratio 4 or more) has 0.95 of the samples or more, orthogonal centroids "
+        "of squared norm 4 or more per dimension, psi_n up to 4"
+    ),
+    cases=(
+        case("weight-0.95-ratio-4", 0.95, 4.0, 4.0),
+        case("weight-0.95-ratio-8", 0.95, 8.0, 4.0),
+        case("weight-0.95-ratio-4-fewer-samples", 0.95, 4.0, 4.0, psi_n=2),
+        case(
+            "balanced-ratio-2",
+            0.5,
+            2.0,
+            0.0,
+            role=Role.CONTROL,
+            expect=frozenset({Outcome.FAILS}),
+            note="balanced and alike: both are generalized before either is memorized",
+        ),
+        case("weight-0.95-ratio-4-roles-swapped", 0.95, 4.0, 4.0).replace(
+            role=Role.CONTROL,
+            expect=frozenset({Outcome.FAILS}),
+            params={"ahead": 1},
+            note="the rare class is not the one that is memorized early",
+        ),
+        case(
+            "weight-0.95-equal-variances",
+            0.95,
+            1.0,
+            4.0,
+            role=Role.OUTSIDE,
+            expect=frozenset({Outcome.FAILS}),
+            note="imbalance alone, without a variance ratio, leaves no such interval here",
+        ),
+        case(
+            "balanced-ratio-8",
+            0.5,
+            8.0,
+            4.0,
+            psi_n=2,
+            role=Role.OUTSIDE,
+            note="a large variance ratio with few samples is enough even in balance: imbalance is not necessary",
+        ),
+    ),
+    measures=frozenset({"learning_curves"}),
+    measure=measure,
+    judge=judge,
+    strategy=strategy,
+    select=select,
+)
+
+
+@pytest.mark.claim("uneven-memorization")
+def test_memorized_before_the_other_is_learned(claim_case) -> None:  # type: ignore[no-untyped-def]
+    claim_case.require()

@@ -1,0 +1,117 @@
+"""From learning curves to the effect sizes that claims are judged by.
+
+An order of two classes is measured by ``ln(tau_later/tau_first)``, at several thresholds so that no
+single one decides; exact subjects carry their numerical accuracy, stochastic ones pair the two
+classes within each seed. The definitions are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from diffclaims.times import learning_times
+from diffclaims.verdict import Effect
+
+Floats = NDArray[np.float64]
+Milestone = Literal["gen", "best", "mem"]
+
+#: Thresholds on the generalized fraction.
+GENERALIZATION = (0.3, 0.5, 0.7)
+#: Thresholds on the memorized gap.
+MEMORIZATION = (0.05, 0.1, 0.2)
+_WORDS = {"gen": "generalization", "best": "best stopping", "mem": "memorization"}
+
+
+def thresholds_of(milestone: Milestone) -> tuple[float, ...]:
+    """Thresholds at which a milestone is read off; a single placeholder where it has none."""
+    return {"gen": GENERALIZATION, "best": (0.0,), "mem": MEMORIZATION}[milestone]
+
+
+def log_time(curves: xr.Dataset, milestone: Milestone, threshold: float, which: int) -> tuple[Floats, float]:
+    """Return ``ln tau`` of one class, by seed, with its numerical accuracy.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves".
+    milestone : {"gen", "best", "mem"}
+    threshold : float
+        On the generalized fraction or the memorized gap; ignored for "best".
+    which : int
+        Position of the class.
+
+    Returns
+    -------
+    values : ndarray, shape (n_seeds,) or (1,)
+        +inf where the milestone is not reached.
+    accuracy : float
+    """
+    times = learning_times(
+        curves,
+        generalization=threshold if milestone == "gen" else GENERALIZATION[1],
+        memorization=threshold if milestone == "mem" else MEMORIZATION[1],
+    ).isel({"class": which})
+    name = f"tau_{milestone}"
+    values = np.log(np.atleast_1d(times[name].values))
+    bound = times.get(f"{name}_accuracy")
+    return values, 0.0 if bound is None else float(bound.max())
+
+
+def difference(later: Floats, first: Floats) -> Floats:
+    """``later - first``, where two times that are never reached are a tie."""
+    both = np.isposinf(later) & np.isposinf(first)
+    return np.subtract(later, first, out=np.zeros_like(later), where=~both)
+
+
+def effect(name: str, values: Floats, accuracy: float, *, stochastic: bool, threshold: float = 0.0) -> Effect:
+    """Return an effect from its values by seed, or from the one value of an exact subject."""
+    if stochastic:
+        return Effect.from_samples(name, values, threshold=threshold, accuracy=accuracy)
+    return Effect(name=name, value=float(values[0]), threshold=threshold, accuracy=accuracy)
+
+
+def order_effects(
+    curves: xr.Dataset,
+    *,
+    first: int,
+    later: int,
+    milestones: Iterable[Milestone] = ("gen", "best", "mem"),
+    names: Sequence[str] = ("first", "later"),
+) -> list[Effect]:
+    """Return ``ln(tau_later/tau_first)`` for each milestone and threshold; above 0 is the stated order.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves", of one experiment with both classes.
+    first, later : int
+        Positions of the classes in their stated order.
+    milestones : iterable of {"gen", "best", "mem"}
+    names : sequence of str
+        What to call the two classes.
+    """
+    stochastic = "seed" in curves.dims
+    effects = []
+    for milestone in milestones:
+        for threshold in thresholds_of(milestone):
+            a, error_a = log_time(curves, milestone, threshold, first)
+            b, error_b = log_time(curves, milestone, threshold, later)
+            at = f" at {threshold:g}" if milestone != "best" else ""
+            name = f"ln tau_{milestone}({names[1]})/tau_{milestone}({names[0]}){at}"
+            effects.append(effect(name, difference(b, a), error_a + error_b, stochastic=stochastic))
+    return effects
+
+
+def tie_effects(
+    curves: xr.Dataset,
+    one: int,
+    other: int,
+    milestones: Iterable[Milestone] = ("gen", "best", "mem"),
+) -> list[Effect]:
+    """Return the same effects for two classes that should tie, whichever comes first."""
+    return order_effects(curves, first=one, later=other, milestones=milestones, names=("0", "1"))
