@@ -309,7 +309,7 @@ def _compare_arrays(
     at = np.unravel_index(int(np.argmax(np.where(beyond, off, -1.0))), off.shape)
     where = ", ".join(f"{d}={_coordinate(a, str(d), k)}" for d, k in zip(a.dims, at, strict=True))
     text = (
-        f"{int(beyond.sum())} of {off.size} values differ, largest |diff| = {off[at]:.3g} > {tolerance[at]:.2g}"
+        f"{int(beyond.sum())} of {off.size} values differ, max |diff| = {off[at]:.3g} > {tolerance[at]:.2g}"
         f"{f' at {where}' if where else ''}, was {x[at]:.6g}, is {y[at]:.6g}{f' ({how})' if how else ''}"
     )
     return [Difference(what, text, float(off[at]))]
@@ -353,7 +353,7 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
     if result.verdict is None:
         if path.is_file():
             raise BaselineError(
-                f"{_label(result)} has a baseline, {_short(path)}, but was not run: {result.reason}"
+                f"{_label(result)} has a baseline, {shown(path)}, but was not run: {result.reason}"
             )
         return ""
     if not required and not has_baselines(folder, result.subject):
@@ -364,12 +364,12 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
         differences = compare(stored, tree)
         if not differences:
             return ""
-        problem = f"differs from {_short(path)} ({_made(stored)})\n  {_listed(differences)}"
+        problem = f"differs from {shown(path)} ({_made(stored)})\n  {_listed(differences)}"
     except BaselineError as error:
-        problem = str(error).replace(str(path), _short(path))
+        problem = str(error).replace(str(path), shown(path))
     left = obtained / path.relative_to(folder)
     storage.write(left, tree)
-    raise BaselineError(f"{problem}\nobtained: {_short(left)}\nif intended:\n  {again}")
+    raise BaselineError(f"{problem}\nobtained: {shown(left)}\nif intended:\n  {again}")
 
 
 def _made(tree: xr.DataTree) -> str:
@@ -434,7 +434,7 @@ def _label(result: CaseResult) -> str:
     return f"{result.claim_id}[{result.case.name}] on {result.subject}"
 
 
-def _short(path: Path) -> str:
+def shown(path: Path) -> str:
     """The path as seen from here, if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 Measure = Callable[[Subject, "Case"], dict[str, xr.Dataset]]
 Judge = Callable[["Case", Mapping[str, xr.Dataset]], Sequence[Effect]]
+
+_WORD = r"[A-Za-z0-9_.+-]+"
+_WORD_RULE = ("consist of letters, digits and . + - _", "put - between words: ratio-1.5")
 
 
 class Role(StrEnum):
@@ -76,13 +80,9 @@ class Case:
     params: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.name or any(c in self.name for c in "[]\n\r\t/\\"):
-            raise InvalidInput.of(
-                "name of a case",
-                self.name,
-                "be non-empty without brackets, slashes and tabs",
-                "use words and -",
-            )
+        # These are the characters that `pytest -k` can select by.
+        if not re.fullmatch(_WORD, self.name):
+            raise InvalidInput.of("name of a case", self.name, *_WORD_RULE)
         if not self.experiments:
             raise InvalidInput.of("experiments", self.experiments, "hold at least one", "say what is asked")
         object.__setattr__(self, "role", Role(self.role))
@@ -183,8 +183,8 @@ class Claim:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(self.cases))
         object.__setattr__(self, "measures", frozenset(self.measures))
-        if not self.id or any(c in self.id for c in "[]\n\r\t/\\ "):
-            raise InvalidInput.of("id of a claim", self.id, "be one word, with - between", "shorten it")
+        if not re.fullmatch(_WORD, self.id):
+            raise InvalidInput.of("id of a claim", self.id, *_WORD_RULE)
         names = [c.name for c in self.cases]
         if len(set(names)) < len(names):
             raise InvalidInput.of(

@@ -34,6 +34,8 @@ class Variable:
     required: bool = True
     #: Whether +inf is a legal value (a time that is never reached).
     allow_inf: bool = False
+    #: Whether NaN (nothing was measured) and -inf are legal as well.
+    allow_any: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "verdicts": Schema(
         {
-            "effect": Variable(("case",), "1", "effect size", allow_inf=True),
-            "threshold": Variable(("case",), "1", "what the effect must exceed"),
+            "effect": Variable(("case",), "1", "effect size, NaN if not run", allow_any=True),
+            "threshold": Variable(("case",), "1", "what the effect must exceed", allow_any=True),
             "uncertainty": Variable(
-                ("case",), "1", "how far beyond the threshold counts as decided", allow_inf=True
+                ("case",), "1", "how far beyond the threshold counts as decided", allow_any=True
             ),
             "verdict": Variable(("case",), "", "holds, fails, inconclusive or not run"),
         }
@@ -172,7 +174,7 @@ def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.
                 f"{who}: {name} has dims {array.dims}; it must have {variable.dims}, "
                 f"and may have {REPEATS} besides"
             )
-        if array.dtype.kind == "f":
+        if array.dtype.kind == "f" and not variable.allow_any:
             bad = ~np.isfinite(array.values)
             if variable.allow_inf:
                 bad &= ~np.isposinf(array.values)

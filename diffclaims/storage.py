@@ -6,6 +6,7 @@ version of the HDF5 library does not invalidate it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -84,7 +85,8 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is as it was"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def read(path: Path) -> xr.DataTree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -72,7 +72,6 @@ class Tags:
             raise InvalidInput.of("max_classes", self.max_classes, "be 1 or more", "give None for no limit")
 
 
-@runtime_checkable
 class Subject(Protocol):
     """Anything with these attributes; there is no base class to inherit.
 

@@ -1,0 +1,61 @@
+"""The faster class comes first."""
+
+import numpy as np
+import pytest
+
+from diffclaims import Case, Claim, Effect, Experiment, GaussianMixture, Outcome, RandomFeatures, Role
+
+MODEL = RandomFeatures(psi_p=4.0, psi_n=2.0, diffusion_time=0.1)
+
+
+def asks(*variances):
+    return {"pair": Experiment(mixture=GaussianMixture([0.5, 0.5], variances), model=MODEL)}
+
+
+def measure(subject, case):
+    return {name: subject.learning_curves(e) for name, e in case.experiments.items()}
+
+
+def judge(case, data):
+    curves = data["pair"]
+    log_time = np.log(curves["training_time"].values)
+    fraction = (1 - curves["test_loss"]) / (1 - curves["bayes_loss"])
+    fraction = fraction.transpose(..., "class", "training_time").values.reshape(-1, 2, log_time.size)
+    tau = np.array([[np.interp(0.5, f, log_time) for f in seed] for seed in fraction])
+    name = "ln tau(1)/tau(0)"
+    if "seed" in curves.dims:
+        return [Effect.from_samples(name, tau[:, 1] - tau[:, 0])]
+    return [Effect(name=name, value=float(tau[0, 1] - tau[0, 0]), accuracy=1e-4)]
+
+
+CLAIM = Claim(
+    id="order",
+    says="The class of higher variance is learned first.",
+    source="an example",
+    cases=(
+        Case(name="ratio-2", experiments=asks(2.0, 1.0)),
+        Case(name="ratio-4", experiments=asks(4.0, 1.0), note="far apart"),
+        Case(
+            name="equal",
+            experiments=asks(1.0, 1.0),
+            role=Role.CONTROL,
+            expect=frozenset({Outcome.INCONCLUSIVE}),
+            note="a tie",
+        ),
+        Case(
+            name="swapped",
+            experiments=asks(1.0, 2.0),
+            role=Role.CONTROL,
+            expect=frozenset({Outcome.FAILS}),
+        ),
+        Case(name="beyond", experiments=asks(1.0, 1.5), role=Role.OUTSIDE),
+    ),
+    measures=frozenset({"learning_curves"}),
+    measure=measure,
+    judge=judge,
+)
+
+
+@pytest.mark.claim("order")
+def test_order(claim_case):
+    claim_case.require()

@@ -1,0 +1,18 @@
+"""A claim that no toy subject can answer."""
+
+from diffclaims import Case, Claim
+from statements.test_order import asks
+
+CLAIM = Claim(
+    id="spectrum",
+    says="The spectrum explains the times.",
+    source="an example",
+    cases=(Case(name="pair", experiments=asks(2.0, 1.0)),),
+    measures=frozenset({"spectrum"}),
+    measure=lambda subject, case: {"pair": subject.spectrum(case.experiments["pair"])},
+    judge=lambda case, data: [],
+)
+
+
+def test_spectrum(claim_case):
+    claim_case.require()
