@@ -19,7 +19,7 @@ from diffclaims.schema import stamp
 
 Floats = NDArray[np.float64]
 
-#: n noise draws per sample bias late test losses by about this over n, relative (measured; see `learning_curves`).
+#: n noise draws per sample bias late test losses by about this over n, relative.
 DRAW_BIAS = 1.2
 
 
@@ -153,7 +153,7 @@ def curves_dataset(
     else:
         over = f"{n_test} fresh points per class, all noise"
     probe = setup.model
-    attrs = provenance(
+    attrs: dict[str, str | int | float] = provenance(
         subject="finite",
         experiment=setup.experiment,
         seeds=seeds,
@@ -165,15 +165,15 @@ def curves_dataset(
         noise_average=noise,
         test_average=over,
         class_counts="exact shares of n (largest remainder)",
-        **setup.attrs,
-        **extra,
     )
-    return stamp(dataset, "curves", attrs)
+    return stamp(dataset, "curves", {**attrs, **setup.attrs, **extra})
 
 
 def check_count(name: str, value: int | None) -> None:
     """Reject a count that is not a positive integer; None is allowed."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1
+    ):
         raise InvalidInput.of(name, value, "be an integer of at least 1", "give a count, or leave it out")
 
 
@@ -189,6 +189,6 @@ def check_noise(n_noise: int | None, tolerance: float | None) -> None:
         raise InvalidInput.of(
             "n_noise",
             n_noise,
-            f"be at least {needed} for a tolerance of {tolerance:g} (the bias is about {DRAW_BIAS:g}/n_noise)",
+            f"be at least {needed} for a tolerance of {tolerance:g} (its bias is about {DRAW_BIAS:g}/n_noise)",
             "raise it, or leave it out: the average over all noise has no such bias",
         )

@@ -65,9 +65,9 @@ def descend(
     Returns
     -------
     xarray.Dataset
-        Kind "curves". ``training_time`` is learning_rate * step for gd and sgd; for adam, which has no time in
-        the flow's units, the step itself (attribute ``training_time_is``). Losses are exact averages
-        over noise, never over a batch.
+        Kind "curves". ``training_time`` is learning_rate * step for gd and sgd; for adam, which
+        has no time in the flow's units, the step itself (attribute ``training_time_is``). Losses are
+        averages over all noise, never over a batch.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def descend(
         np.array(test),
         np.array(train),
         setup.bayes(draws[0]),
-        at * (1.0 if optimizer == "adam" else rate),
+        np.asarray(at * (1.0 if optimizer == "adam" else rate), dtype=np.float64),
         listed,
         xp,
         n_noise=None,
@@ -141,7 +141,7 @@ def _stable(moments: ClassMoments, model: RandomFeatures, xp: Backend) -> float:
     """Training time of a step above which gradient descent diverges: 2 over the largest rate."""
     u, v = moments.total()
     kappa = 2 * model.noise * v.shape[1] / v.shape[0]
-    return 2.0 / (kappa * float(xp.eigh(u)[0][-1]))
+    return float(2.0 / (kappa * float(xp.eigh(u)[0][-1])))
 
 
 def _losses(readout: Array, moments: ClassMoments, noise: float) -> list[list[float]]:

@@ -27,7 +27,7 @@ def generator(seed: int, *stream: int) -> np.random.Generator:
 def proportional_counts(total: int, shares: Floats) -> NDArray[np.int64]:
     """Split `total` in proportion to `shares`, by largest remainder; the counts sum to `total`."""
     exact = total * shares / shares.sum()
-    counts = np.floor(exact + 1e-9).astype(np.int64)
+    counts: NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
     rest = np.argsort(counts - exact, kind="stable")[: total - int(counts.sum())]
     counts[rest] += 1
     return counts

@@ -60,15 +60,17 @@ def read(
     question: Question, *, n_dims: int | None, x: ArrayLike | None = None, labels: ArrayLike | None = None
 ) -> Setup:
     """Make a question concrete; see `diffclaims.finite.learning_curves` for the arguments."""
+    mixture: GaussianMixture | None
+    experiment: Experiment | None
     if isinstance(question, Experiment):
         experiment, mixture, model = question, question.mixture, question.model
     elif isinstance(question, tuple) and len(question) == 2 and isinstance(question[1], RandomFeatures):
         mixture, model = question
         experiment = None
-        if isinstance(mixture, GaussianMixture):
-            experiment = Experiment(
-                mixture=mixture, model=model, data="gaussian" if x is None else "samples"
-            )
+        if mixture is not None and not isinstance(mixture, GaussianMixture):
+            raise InvalidInput.of("mixture", mixture, "be a GaussianMixture, or None with x", "build one")
+        if mixture is not None:
+            experiment = Experiment(mixture=mixture, model=model, data="gaussian" if x is None else "samples")
     else:
         raise InvalidInput.of(
             "question", question, "be an Experiment or a pair (mixture, model)", "build one of them"
@@ -173,7 +175,10 @@ def check_times(training_times: ArrayLike | None) -> Floats:
     times = np.asarray(DEFAULT_TIMES if training_times is None else training_times, dtype=np.float64)
     if times.ndim != 1 or times.size == 0 or not np.isfinite(times).all() or times[0] < 0:
         raise InvalidInput.of(
-            "training_times", training_times, "be finite numbers >= 0", "give for instance np.geomspace(1, 1e4)"
+            "training_times",
+            training_times,
+            "be finite numbers >= 0",
+            "give for instance np.geomspace(1, 1e4)",
         )
     if (np.diff(times) <= 0).any():
         raise InvalidInput.of("training_times", training_times, "increase", "sort them, each once")
