@@ -189,6 +189,6 @@ def check_noise(n_noise: int | None, tolerance: float | None) -> None:
         raise InvalidInput.of(
             "n_noise",
             n_noise,
-            f"be at least {needed} for a tolerance of {tolerance:g} (its bias is about {DRAW_BIAS:g}/n_noise)",
+            f"be at least {needed} for a tolerance of {tolerance:g}: the bias is near {DRAW_BIAS:g}/n_noise",
             "raise it, or leave it out: the average over all noise has no such bias",
         )

@@ -50,7 +50,7 @@ class Rule:
 def _rule(size: int, order: int) -> Rule:
     # The midpoint rule: under a Gaussian weight it converges geometrically, as Gauss-Hermite does, but at a
     # rate that the poles of tanh, i pi/2 away, spoil far less when the noise is wide.
-    nodes = (np.arange(size) + 0.5) * (2 * _EDGE / size) - _EDGE
+    nodes = np.asarray((np.arange(size) + 0.5) * (2 * _EDGE / size) - _EDGE, dtype=np.float64)
     weights = np.exp(-(nodes**2) / 2)
     weights = np.asarray(weights / weights.sum(), dtype=np.float64)
     norms = np.sqrt([float(math.factorial(m)) for m in range(order + 1)])
