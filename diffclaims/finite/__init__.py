@@ -1,0 +1,8 @@
+"""The random-features model at finite size, with its true nonlinearity."""
+
+from diffclaims.finite.bias import bias_against, fit_power
+from diffclaims.finite.curves import learning_curves
+from diffclaims.finite.descent import descend
+from diffclaims.finite.sampler import speciation
+
+__all__ = ["bias_against", "descend", "fit_power", "learning_curves", "speciation"]

@@ -1,0 +1,271 @@
+"""U-turns with a learned score: noise a point of a class, run the backward process, see where it ends.
+
+One second layer is trained for each diffusion time of a grid, on the same samples and with the same
+first layer. The backward process is stochastic: ancestral steps, each the exact posterior given the
+score's estimate of the clean point. A point's end is judged by the exact posterior of the true mixture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+
+from diffclaims.errors import InvalidInput, SolveFailed
+from diffclaims.finite.backend import Backend
+from diffclaims.finite.curves import check_count
+from diffclaims.finite.draw import TURNS, Draw, Population, check_seeds, generator
+from diffclaims.finite.flow import Flow
+from diffclaims.finite.gram import Features, class_moments
+from diffclaims.finite.setup import DEFAULT_TIMES, Question, read
+from diffclaims.model import RandomFeatures
+from diffclaims.provenance import provenance
+from diffclaims.schema import stamp
+
+Floats = NDArray[np.float64]
+#: A score at one diffusion time: points (n, d) to scores (n, d).
+Score = Callable[[Floats], Floats]
+
+
+def speciation(
+    question: Question,
+    diffusion_times: ArrayLike,
+    *,
+    n_dims: int,
+    seeds: int | Sequence[int] = 4,
+    n_points: int = 200,
+    n_steps: int = 100,
+    end: float = 1e-2,
+    training_time: float | str = "best",
+    score: str = "learned",
+    backend: str = "numpy",
+    device: str = "cpu",
+) -> xr.Dataset:
+    """Return probabilities of U-turns under learned scores.
+
+    Parameters
+    ----------
+    question : Experiment or tuple (GaussianMixture, RandomFeatures)
+        Data and model; the model's own diffusion time is not used.
+    diffusion_times : array_like, shape (T,)
+        Increasing times at which U-turns turn, above `end`.
+    n_dims : int
+        Dimension d: how sharp speciation is depends on it.
+    seeds : int or sequence of int
+        Seeds, or how many; each draws weights, samples, points and noise.
+    n_points : int
+        Fresh points of each class and diffusion time, per seed.
+    n_steps : int
+        Backward steps from the largest time to `end`, equal in log signal-to-noise; the asked
+        times are added to them.
+    end : float
+        Diffusion time at which the backward process stops and its point is judged.
+    training_time : float or "best"
+        Training time of every score; ``"best"`` stops each at its least weighted test loss over the
+        population, an oracle's early stopping.
+    score : {"learned", "exact"}
+        ``"exact"`` uses the true score of the mixture: the control of the sampler itself.
+    backend, device
+        As in `diffclaims.finite.learning_curves`, for training.
+
+    Returns
+    -------
+    xarray.Dataset
+        Kind "speciation": ``transition`` (seed, class, to_class, diffusion_time), the mean posterior
+        p(l | endpoint) of the TRUE mixture, not a hard label: under a perfect score it equals E p(l | x_t),
+        also where classes overlap; ``return_probability``, its diagonal; ``commitment``, which is the
+        true mixture's at the turning points and knows no score. Standard errors (without the seed
+        dimension): over seeds, or over points for a single seed.
+
+    Raises
+    ------
+    InvalidInput
+        For arguments that cannot be used, and samples in place of a mixture, whose posterior is unknown.
+    SolveFailed
+        If a learned score drives the backward process to infinity.
+
+    Notes
+    -----
+    The definitions are ours. With a perfect score ``pi_k P(k -> l) = pi_l P(l -> k)``.
+    """
+    setup = read(question, n_dims=n_dims)
+    for name, value in (("n_points", n_points), ("n_steps", n_steps)):
+        check_count(name, value)
+    if score not in ("learned", "exact"):
+        raise InvalidInput.of("score", score, 'be "learned" or "exact"', "choose one of them")
+    if training_time != "best" and (isinstance(training_time, str) or not training_time > 0):
+        raise InvalidInput.of("training_time", training_time, 'be above 0, or "best"', "give one of them")
+    turns = np.atleast_1d(np.asarray(diffusion_times, dtype=np.float64))
+    if not (end > 0) or turns.ndim != 1 or not np.isfinite(turns).all() or turns.min() <= end:
+        raise InvalidInput.of(
+            "diffusion_times",
+            diffusion_times,
+            f"be finite and above end = {end:g}",
+            "lower end or raise them",
+        )
+    if (np.diff(turns) <= 0).any():
+        raise InvalidInput.of("diffusion_times", diffusion_times, "increase", "sort them, each once")
+    listed = check_seeds(seeds)
+    xp = Backend(name=backend, device=device)
+    grid = time_grid(turns, end, n_steps)
+    k = len(setup.classes)
+    transition = np.empty((len(listed), k, k, turns.size))
+    spread = np.empty_like(transition)
+    commitment = np.empty((len(listed), k, turns.size))
+    for i, seed in enumerate(listed):
+        draw = setup.draw(seed, None)
+        assert draw.population is not None
+        scores: list[Score] = []
+        for t in grid[:-1]:
+            model = dataclasses.replace(setup.model, diffusion_time=float(t))
+            if score == "exact":
+                scores.append(_exact_score(draw.population, model))
+            else:
+                scores.append(_learned_score(draw, model, training_time, xp))
+        ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, n_points, generator(seed, TURNS))
+        transition[i] = ends.mean(axis=1).transpose(1, 2, 0)
+        spread[i] = ends.std(axis=1).transpose(1, 2, 0)
+    if len(listed) > 1:
+        stderr = transition.std(axis=0, ddof=1) / np.sqrt(len(listed))
+        commitment_stderr = commitment.std(axis=0, ddof=1) / np.sqrt(len(listed))
+    else:
+        stderr = spread[0] / np.sqrt(n_points)
+        commitment_stderr = np.sqrt(commitment[0] * (1 - commitment[0]) / n_points)
+    on = np.arange(k)
+    pair, own = ("class", "to_class", "diffusion_time"), ("class", "diffusion_time")
+    dataset = xr.Dataset(
+        {
+            "transition": (("seed", *pair), transition),
+            "transition_stderr": (pair, stderr),
+            "return_probability": (("seed", *own), transition[:, on, on]),
+            "return_probability_stderr": (own, stderr[on, on]),
+            "commitment": (("seed", *own), commitment),
+            "commitment_stderr": (own, commitment_stderr),
+        },
+        coords={
+            "seed": listed,
+            "class": setup.classes,
+            "to_class": setup.classes,
+            "diffusion_time": turns,
+        },
+    )
+    attrs = provenance(
+        subject="finite",
+        experiment=setup.experiment,
+        seeds=listed,
+        device=device,
+        backend=backend,
+        n_dims=n_dims,
+        n_features=round(setup.model.psi_p * n_dims),
+        n_samples=round(setup.model.psi_n * n_dims),
+        n_points=n_points,
+        n_steps=len(grid) - 1,
+        end=end,
+        score=score,
+        training_time=training_time if score == "learned" else "none",
+        sampler="ancestral, stochastic",
+        endpoint="mean posterior of the true mixture at the end",
+        commitment_of="the true mixture",
+    )
+    return stamp(dataset, "speciation", attrs)
+
+
+def time_grid(turns: Floats, end: float, n_steps: int) -> Floats:
+    """Decreasing diffusion times, equal in log signal-to-noise, that contain every turning time."""
+
+    def log_snr(t: Floats) -> Floats:
+        return np.asarray(-np.log(np.expm1(2 * t)))
+
+    edges = log_snr(np.array([turns.max(), end]))
+    regular = 0.5 * np.log1p(np.exp(-np.linspace(edges[0], edges[1], n_steps + 1)))
+    # A regular point next to a turning point would only cost a training run.
+    near = 0.2 * (edges[1] - edges[0]) / n_steps
+    away = np.abs(log_snr(regular)[:, None] - log_snr(turns)[None]).min(axis=1) > near
+    return np.asarray(
+        np.sort(np.concatenate([regular[away & (regular > end * (1 + 1e-9))], turns, [end]]))[::-1]
+    )
+
+
+def log_posterior(population: Population, y: Floats, signal: float, noise: float) -> Floats:
+    """Log p(l | x_t) of the mixture noised to one time, shape (n, K)."""
+    total = signal * population.variances + noise
+    out = np.empty((len(y), len(population.weights)))
+    for k, (mu, v) in enumerate(zip(population.centroids, total, strict=True)):
+        out[:, k] = np.log(population.weights[k]) - 0.5 * np.log(v).sum()
+        out[:, k] -= 0.5 * ((y - np.sqrt(signal) * mu) ** 2 @ (1 / v))
+    return np.asarray(out - logsumexp(out, axis=1, keepdims=True))
+
+
+def _exact_score(population: Population, model: RandomFeatures) -> Score:
+    signal, noise = model.signal, model.noise
+    total = signal * population.variances + noise
+
+    def score(y: Floats) -> Floats:
+        p = np.exp(log_posterior(population, y, signal, noise))
+        return np.asarray((p @ (np.sqrt(signal) * population.centroids / total)) - y * (p @ (1 / total)))
+
+    return score
+
+
+def _learned_score(draw: Draw, model: RandomFeatures, training_time: float | str, xp: Backend) -> Score:
+    oracle = training_time == "best"
+    moments = class_moments(draw, model, backend=xp, test=oracle)
+    flow = Flow(moments, model.noise, backend=xp)
+    if oracle:
+        assert draw.population is not None
+        losses = np.array([flow.losses(m, DEFAULT_TIMES) for m in moments.test])
+        tau = float(DEFAULT_TIMES[int(np.argmin(draw.population.weights @ losses))])
+    else:
+        tau = float(training_time)
+    readout = flow.readout(tau)
+    w = Features(draw.features, model, backend=xp).w
+
+    def score(y: Floats) -> Floats:
+        return xp.numpy((readout @ xp.act(model, w @ xp.array(y).T)).T)
+
+    return score
+
+
+def _u_turns(
+    population: Population,
+    turns: Floats,
+    grid: Floats,
+    scores: list[Score],
+    n_points: int,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """Posteriors at the end (T, n_points, K, K) and commitment (K, T)."""
+    k, d = len(population.weights), population.n_dims
+    # Points join at their turning time and all go down the grid together.
+    y = np.empty((0, d))
+    joined: list[int] = []
+    commitment = np.empty((k, turns.size))
+    for step, (t, down) in enumerate(itertools.pairwise(grid)):
+        signal, noise = np.exp(-2 * t), -np.expm1(-2 * t)
+        for turn in np.flatnonzero(turns == t):
+            clean = np.stack([population.sample(c, n_points, rng) for c in range(k)], axis=1)
+            fresh = np.sqrt(signal) * clean + np.sqrt(noise) * rng.standard_normal(clean.shape)
+            fresh = fresh.reshape(-1, d)
+            best = log_posterior(population, fresh, signal, noise).argmax(axis=1).reshape(n_points, k)
+            commitment[:, turn] = (best == np.arange(k)).mean(axis=0)
+            y = np.concatenate([y, fresh])
+            joined.append(int(turn))
+        lower = -np.expm1(-2 * down)
+        between = -np.expm1(-2 * (t - down))
+        clean = (y + noise * scores[step](y)) / np.sqrt(signal)
+        mean = (np.exp(down - t) * lower * y + np.exp(-down) * between * clean) / noise
+        y = mean + np.sqrt(between * lower / noise) * rng.standard_normal(y.shape)
+        if not np.isfinite(y).all():
+            raise SolveFailed(
+                f"the backward process left the finite numbers at diffusion time {t:.4g}; "
+                "the learned score is too large there: stop training earlier, or take more steps"
+            )
+    posterior = np.exp(log_posterior(population, y, np.exp(-2 * grid[-1]), -np.expm1(-2 * grid[-1])))
+    out = np.empty((turns.size, n_points, k, k))
+    out[joined] = posterior.reshape(len(joined), n_points, k, k)
+    return out, commitment
