@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -72,7 +74,7 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
             _compare(f"ln t(majority)/t(minority), {name}", times[name], majority, times[name], minority)
         )
     if reading == "raw":
-        for a, b in zip(order, order[1:], strict=False):
+        for a, b in pairwise(order):
             effects.append(_compare(f"rise of ln t(minority) from {a}", times[b], 0, times[a], 0))
     return effects
 
@@ -108,7 +110,7 @@ def _compare(name: str, top: xr.Dataset, i: int, bottom: xr.Dataset, j: int) -> 
         for d, k, x in ((top, i, upper), (bottom, j, lower))
     ]
     # The grid is interpolated between: its measured error at this spacing is below 1e-4.
-    return Effect(name=name, value=float(values[0]), stderr=float(np.hypot(*errors)), accuracy=1e-4)
+    return Effect(name=name, value=float(values[0]), stderr=math.hypot(*errors), accuracy=1e-4)
 
 
 def _balance(name: str, dataset: xr.Dataset, weights: NDArray[np.float64]) -> Effect:

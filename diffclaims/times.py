@@ -86,8 +86,8 @@ def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization
         # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
         width = np.sqrt(2 * accuracy / np.maximum(bend, 1e-300))
         out["tau_best_accuracy"] = frame.copy(data=_bound(at, width, coarse))
-    for name in out.data_vars:
-        out[name].attrs = {}
+    for variable in out.data_vars.values():
+        variable.attrs = {}
     keep = {k: v for k, v in curves.attrs.items() if k not in ("schema", "schema_version", "accuracy")}
     return stamp(out, "times", {**keep, "generalization": generalization, "memorization": memorization})
 

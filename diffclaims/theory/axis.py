@@ -20,6 +20,8 @@ Complex = NDArray[np.complex128]
 STRIDES = (5.0, 2.2, 1.4)
 #: Distance, relative to the eigenvalue, from which the last step goes to the axis itself.
 LAST = 1e-7
+#: At a spectral edge the imaginary part is a root of the residual: below zero by this, relatively, is rounding.
+EDGE = 1e-5
 #: Imaginary parts below this, relative to the modulus, are rounding.
 ROUNDING = 1e-9
 
@@ -113,7 +115,7 @@ def _change(before: Complex, after: Complex) -> Floats:
 def _physical(state: State) -> NDArray[np.bool_]:
     """Whether the resolvent of every neuron lies in the upper half plane, up to rounding."""
     size = np.abs(state.q)
-    return np.asarray((state.q.imag >= -1e-7 * size).all(axis=1) & np.isfinite(size).all(axis=1))
+    return np.asarray((state.q.imag >= -EDGE * size).all(axis=1) & np.isfinite(size).all(axis=1))
 
 
 def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:

@@ -173,9 +173,9 @@ def _matmul(left: Complex, right: Complex) -> Complex:
     if left.shape[1] == 1:
         return np.asarray(left * right)
     if left.shape[1] <= 4:
-        return np.einsum("abnm,bcnm->acnm", left, right)
+        return np.asarray(np.einsum("abnm,bcnm->acnm", left, right))
     product = np.moveaxis(left, (0, 1), (-2, -1)) @ np.moveaxis(right, (0, 1), (-2, -1))
-    return np.moveaxis(product, (-2, -1), (0, 1))
+    return np.asarray(np.moveaxis(product, (-2, -1), (0, 1)))
 
 
 def _identity_minus(left: Complex, right: Complex) -> Complex:

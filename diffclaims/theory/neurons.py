@@ -166,7 +166,7 @@ def _lattice(rank: int, spacing: float, radius: float) -> Floats:
     dual = np.linalg.norm(np.linalg.inv(generators), axis=0)
     axes = [np.arange(-int(radius * d), int(radius * d) + 1) for d in dual]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, rank) @ generators
-    return points[(points**2).sum(axis=1) <= radius**2]
+    return np.asarray(points[(points**2).sum(axis=1) <= radius**2])
 
 
 def _half(theta: Floats) -> NDArray[np.bool_]:
@@ -213,8 +213,8 @@ def _normal_nodes(step: float) -> tuple[Floats, Floats]:
     """Trapezoidal rule for a standard normal: converges geometrically for analytic functions."""
     count = int(np.ceil(9.0 / step))
     z = step * np.arange(-count, count + 1)
-    w = np.exp(-(z**2) / 2)
-    return z, w / w.sum()
+    w: Floats = np.exp(-(z**2) / 2)
+    return np.asarray(z, dtype=np.float64), w / w.sum()
 
 
 def _moments_at(

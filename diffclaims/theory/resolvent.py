@@ -86,6 +86,7 @@ class Equations:
         inverse = 1.0 / (1.0 + delta)
         # diagonal of Sigma~_j, shape (N, J, K)
         sigma = m.weights * (e2 * inverse[:, None, :] * m.variances.T + noise)
+        left: Complex
         if k == 1:
             scalar_y = y @ self.basis[:, 0, 0]
             left = 1.0 / (1.0 + sigma[..., 0] * scalar_y[:, None])

@@ -22,7 +22,9 @@ from diffclaims.theory.resolvent import Equations
 Floats = NDArray[np.float64]
 
 #: On the axis neuron types show as poles where the density is thin: finer than for the losses.
-AXIS_RULE = ThetaRule(spacing=(0.05, 0.36, 0.6))
+AXIS_RULE = ThetaRule(spacing=(0.05, 0.5, 0.7))
+#: Distance from the lowest noise floor, relative to it, at which the search for bulks begins.
+NEAREST = 3e-5
 #: A bulk belongs to the d uppermost modes if its mass says so within this share; ours.
 GENERALIZATION_SLACK = 0.05
 #: Nodes of the quadrature inside one bulk.
@@ -143,7 +145,7 @@ def spectrum(
         parts, mass, moment = _all_bulks(equations, mass_accuracy, throw)
         dataset = dataset.merge(parts)
         more |= {"mass": mass, "first_moment": moment, "accuracy": abs(mass - 1)}
-    attrs = provenance(subject="theory", experiment=Experiment(mixture=mixture, model=model), **more)
+    attrs = provenance(subject="theory", experiment=Experiment(mixture=mixture, model=model)) | more
     return stamp(dataset, "spectrum", attrs)
 
 
@@ -159,8 +161,8 @@ def _all_bulks(equations: Equations, mass_accuracy: float, throw: bool) -> tuple
     atom_at, atom_mass = _atom(equations)
     best: tuple[float, xr.Dataset, float] | None = None
     for points in (300, 1200, 4800):
-        edges = _edges(equations, points, throw)
-        parts = _integrate(equations, edges, throw)
+        edges = _edges(equations, points)
+        parts = _integrate(equations, edges)
         mass = float(parts.bulk_mass.sum()) + atom_mass
         moment = float((parts.bulk_mass * parts.bulk_mean).sum()) + atom_mass * atom_at
         if best is None or abs(mass - 1) < abs(best[0] - 1):
@@ -199,13 +201,15 @@ def _atom(equations: Equations) -> tuple[float, float]:
     return at, max(0.0, missing)
 
 
-def _edges(equations: Equations, points: int, throw: bool) -> Floats:
+def _edges(equations: Equations, points: int) -> Floats:
     """Return lower and upper edges of all bulks, shape (n_bulks, 2)."""
     low = max(equations.lowest(), 1e-9 * equations.highest())
-    # Distances from the noise floor set the scale of whatever lies just above it.
-    grid = low + np.geomspace(1e-7 * low, equations.highest() - low, points)
-    grid = np.concatenate([low * (1 - np.geomspace(0.5, 1e-7, 20)), grid])
-    inside = densities(equations, grid, throw=throw).density > 0
+    # Distances from the noise floor set the scale of whatever lies just above it. The floor itself
+    # may hold an atom, where the resolvent has a pole.
+    grid = low + np.geomspace(NEAREST * low, equations.highest() - low, points)
+    grid = np.concatenate([low * (1 - np.geomspace(0.5, NEAREST, 20)), grid])
+    # A trial that lies on an edge may not be solved; the mass found in the end says if that mattered.
+    inside = densities(equations, grid, throw=False).density > 0
     change = np.flatnonzero(inside[1:] != inside[:-1])
     lower, upper = grid[change], grid[change + 1]
     rising = inside[change + 1]
@@ -216,7 +220,7 @@ def _edges(equations: Equations, points: int, throw: bool) -> Floats:
             break
         trial = lower[:, None] * (1 - share) + upper[:, None] * share
         flat = np.unique(trial[:, 1:-1])
-        hit = densities(equations, flat, throw=throw).density > 0
+        hit = densities(equations, flat, throw=False).density > 0
         within = hit[np.searchsorted(flat, trial[:, 1:-1])]
         state = np.concatenate([~rising[:, None], within, rising[:, None]], axis=1)
         at = np.argmax(state[:, 1:] != state[:, :-1], axis=1)
@@ -229,7 +233,7 @@ def _edges(equations: Equations, points: int, throw: bool) -> Floats:
     return np.stack([starts[:count], ends[:count]], axis=1)
 
 
-def _integrate(equations: Equations, edges: Floats, throw: bool) -> xr.Dataset:
+def _integrate(equations: Equations, edges: Floats) -> xr.Dataset:
     """Integrate the densities over each bulk, whose edges are square roots: nodes in an angle."""
     x, w = np.polynomial.legendre.leggauss(BULK_NODES)
     angle = np.pi * (x + 1) / 2
@@ -241,7 +245,7 @@ def _integrate(equations: Equations, edges: Floats, throw: bool) -> xr.Dataset:
     k = equations.mixture.n_classes
     coords = {"class": np.arange(k), "side": ["lower", "upper"]}
     flat, where = np.unique(nodes.ravel(), return_inverse=True)
-    d = densities(equations, flat, throw=throw)
+    d = densities(equations, flat, throw=False)
     mass = (d.density[where].reshape(nodes.shape) * weight).sum(axis=1)
     mean = (d.density[where].reshape(nodes.shape) * weight * nodes).sum(axis=1) / np.maximum(mass, 1e-300)
 

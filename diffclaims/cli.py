@@ -1,0 +1,49 @@
+"""The command `diffclaims`: one subcommand for each thing that is not a pytest run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from diffclaims._version import __version__
+from diffclaims.errors import DiffclaimsError
+
+#: Subcommand -> (module with ``add_arguments(parser)`` and ``run(args) -> int``, what it does).
+#: Imported only when asked for.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 for success, 1 when a check failed, 2 for input that cannot be used.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="diffclaims", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"diffclaims {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    asked = next((w for w in words if not w.startswith("-")), None)
+    for name, (module, summary) in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary)
+        if name == asked:
+            importlib.import_module(module).add_arguments(sub)
+    args = parser.parse_args(words)
+    try:
+        return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
+    except DiffclaimsError as error:
+        print(f"diffclaims {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
