@@ -149,7 +149,7 @@ def learning_curves(
         rule = ThetaRule().refined(level)
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0))
         equations = Equations(mixture, model, types)
-        now = losses(equations, times, nodes_per_decade=9.0 * 1.3**level)
+        now = losses(equations, times, nodes_per_decade=9.0 + 2.0 * level)
         steps += now.diagnosis.steps
         if throw:
             now.diagnosis.require("learning_curves")
