@@ -94,7 +94,7 @@ class Equations:
             big_y = scalar_y[:, None, None]
         else:
             big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
-            left = np.linalg.inv(np.eye(k) + sigma[..., None] * big_y[:, None])
+            left = np.asarray(np.linalg.inv(np.eye(k) + sigma[..., None] * big_y[:, None]), dtype=complex)
         psi = left * sigma[..., None, :]
         om = big_y[:, None] @ left if k > 1 else big_y[:, None] * left
         phi = np.einsum("j,njab->nab", m.fractions, psi)
