@@ -43,7 +43,7 @@ class FiniteSubject:
         As in `diffclaims.finite.learning_curves`.
     """
 
-    n_dims: int = 200
+    n_dims: int = 128
     speciation_dims: int = 50
     seeds: int = 8
     speciation_seeds: int = 5
