@@ -127,7 +127,8 @@ def learning_curves(
     Raises
     ------
     InvalidInput
-        For training times that are not finite, increasing and >= 0.
+        For training times that are not finite, increasing and >= 0, an accuracy that is not above
+        0, or fewer than two levels.
     SolveFailed
         If the equations are not solved, or `accuracy` is not reached.
 
@@ -140,6 +141,10 @@ def learning_curves(
     target = accuracy if accuracy is not None else (1e-3 if sampled else 1e-5)
     if not target > 0:
         raise InvalidInput.of("accuracy", accuracy, "be above 0", "ask for 1e-5, say")
+    if max_levels < 2:
+        raise InvalidInput.of(
+            "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 5"
+        )
     # Each refinement multiplies the nodes per decade; the contour converges geometrically in them.
     previous: Losses | None = None
     change = np.inf
