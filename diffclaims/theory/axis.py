@@ -68,7 +68,10 @@ def _descend(
 ) -> tuple[State, Floats, NDArray[np.bool_], int]:
     """One continuation of all points together; says for each whether it ended on the physical branch."""
     height = 4.0 * np.maximum(eigenvalues, equations.highest() / 50)
-    floor = LAST * eigenvalues
+    # A delta peak sits at the noise floor of a neuron type: next to it the last step must be shorter.
+    floors = equations.neurons.s2 @ equations.mixture.weights
+    to_peak = np.abs(eigenvalues[:, None] - floors).min(axis=1)
+    floor = np.maximum(np.minimum(LAST * eigenvalues, 0.01 * to_peak), 1e-12 * eigenvalues)
     z = eigenvalues + 1j * height
     y, delta = equations.damped(z, *equations.start(z), 8)
     state, _, total = equations.newton(z, y, delta, tolerance=1e-4, max_steps=20)
@@ -100,7 +103,8 @@ def _descend(
         total += steps
         # Newton may leap to another solution; the physical one moves by the root of the distance.
         leap = np.maximum(_change(last.y, state.y), _change(last.delta, state.delta))
-        state = equations.state(state.z, _snap(state.y), _snap(state.delta))
+        y, delta = _upper(equations, state)
+        state = equations.state(state.z, y, delta)
         good = (height <= floor) & (leap < 0.05) & (size <= tolerance) & _physical(state)
         good &= _increasing(equations, state)
     return state, size, good, total
@@ -137,6 +141,17 @@ def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:
     slope = solve(jacobian, push.T[:, None])[equations.rank :, 0]
     ok[outside] = (slope.real >= 0).all(axis=0)
     return ok
+
+
+def _upper(equations: Equations, state: State) -> tuple[Complex, Complex]:
+    """Clean the unknowns at the axis: real ones exactly so, and of a pair of solutions the upper one.
+
+    On the axis the conjugate of a solution is a solution too, and next to an edge, where the two
+    meet, Newton's method may end on either.
+    """
+    mirror = (state.q @ equations.neurons.weight).imag < 0
+    y, delta = (np.where(mirror[:, None], np.conj(x), x) for x in (state.y, state.delta))
+    return _snap(y), _snap(delta)
 
 
 def _snap(x: Complex) -> Complex:

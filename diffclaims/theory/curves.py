@@ -199,7 +199,8 @@ def _check_times(training_times: ArrayLike) -> Floats:
         times = np.atleast_1d(np.asarray(training_times, dtype=np.float64))
     except (TypeError, ValueError):
         times = np.array([np.nan])
-    if times.ndim != 1 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
+    usable = times.ndim == 1 and times.size > 0 and bool(np.isfinite(times).all())
+    if not usable or times[0] < 0 or (np.diff(times) <= 0).any():
         raise InvalidInput.of(
             "training_times", training_times, "be finite, increasing and >= 0", "sort them and drop repeats"
         )

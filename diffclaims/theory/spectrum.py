@@ -113,9 +113,13 @@ def spectrum(
         floor = max(equations.lowest(), 1e-6 * equations.highest())
         values = np.geomspace(0.9 * floor, equations.highest(), 400)
     else:
-        values = np.atleast_1d(np.asarray(eigenvalues, dtype=np.float64))
+        try:
+            values = np.atleast_1d(np.asarray(eigenvalues, dtype=np.float64))
+        except (TypeError, ValueError):
+            values = np.array([np.nan])
         if (
             values.ndim != 1
+            or values.size == 0
             or not np.isfinite(values).all()
             or values[0] <= 0
             or (np.diff(values) <= 0).any()

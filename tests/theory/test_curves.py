@@ -59,7 +59,9 @@ def test_bayes_loss_in_closed_form():
     case = CASES["two direction types"]
     e2, noise = case.model.signal, case.model.noise
     total = e2 * case.mixture.variances + noise
-    np.testing.assert_allclose(bayes_loss(case.mixture, case.model), (e2 * case.mixture.variances / total) @ [0.5, 0.5])
+    np.testing.assert_allclose(
+        bayes_loss(case.mixture, case.model), (e2 * case.mixture.variances / total) @ [0.5, 0.5]
+    )
     got = learning_curves(case.mixture, case.model, [1.0])
     np.testing.assert_allclose(got.bayes_loss, bayes_loss(case.mixture, case.model))
 
@@ -142,8 +144,8 @@ def test_a_weight_near_one_is_a_class_alone(mixture, model):
         return max(np.abs(got.test[0] - one.test[0]).max(), np.abs(got.train[0] - one.train[0]).max())
 
     one = quick(GaussianMixture([1.0], mixture.variances[:1], mixture.fractions, gram[:1, :1]), model)
-    # The other class pulls in proportion to its weight, once that is small.
-    assert distance(1e-6) < 0.02 * distance(1e-4) + 1e-6
+    # Not in proportion to the weight: at the last training times even a rare class is learned.
+    assert distance(1e-9) < 0.2 * distance(1e-5) + 1e-6
 
 
 @settings(max_examples=12)
@@ -180,7 +182,9 @@ def test_other_activations_reach_the_accuracy(name, activation):
 def test_the_sign_of_odd_activations_is_free():
     case = CASES["centroids"]
     other = dataclasses.replace(case.model, activation=lambda x: -np.tanh(x))
-    np.testing.assert_allclose(quick(case.mixture, other).test, quick(case.mixture, case.model).test, atol=1e-7)
+    np.testing.assert_allclose(
+        quick(case.mixture, other).test, quick(case.mixture, case.model).test, atol=1e-7
+    )
 
 
 def test_opposite_centroids_tie():

@@ -52,17 +52,14 @@ def direct(eq, state):
     for i, z in enumerate(state.z):
         delta = state.delta[i]
         y = model.psi_p * np.einsum("t,t,ta,tb->ab", n.weight, state.q[i], n.a, n.a)
-        sigma = [
-            np.diag(m.weights * (model.signal * s / (1 + delta) + model.noise)) for s in m.variances.T
-        ]
+        sigma = [np.diag(m.weights * (model.signal * s / (1 + delta) + model.noise)) for s in m.variances.T]
         om = [y @ np.linalg.inv(np.eye(k) + s @ y) for s in sigma]
         psi = [s @ np.linalg.inv(np.eye(k) + y @ s) for s in sigma]
         phi = sum(f * p for f, p in zip(m.fractions, psi, strict=True))
         zeta = (n.s2 + n.v2 / (1 + delta)) @ m.weights - z
         q = 1 / (zeta + np.einsum("ta,ab,tb->t", n.a, phi, n.a))
         new = model.signal * sum(
-            f * m.variances[:, j] * np.diag(o)
-            for j, (f, o) in enumerate(zip(m.fractions, om, strict=True))
+            f * m.variances[:, j] * np.diag(o) for j, (f, o) in enumerate(zip(m.fractions, om, strict=True))
         )
         new = (new + model.psi_p * (n.weight * q) @ n.v2) / model.psi_n
         worst = max(worst, np.abs(q / state.q[i] - 1).max(), np.abs(new / delta - 1).max())
@@ -93,9 +90,7 @@ def test_derivative_by_differences(mixture, model, seed):
     step[eq.rank :] *= np.abs(state.delta).max()
 
     def image(sign):
-        moved = eq.state(
-            state.z, state.y + sign * step[: eq.rank], state.delta + sign * step[eq.rank :]
-        )
+        moved = eq.state(state.z, state.y + sign * step[: eq.rank], state.delta + sign * step[eq.rank :])
         return np.concatenate(eq.image(moved), axis=1)[0]
 
     numeric = (image(1) - image(-1)) / 2
