@@ -145,7 +145,7 @@ def _first(x: Floats, y: Floats, level: float) -> Floats:
 
 
 def _minimum(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    """Place of least value by a parabola, the second derivative there, and x from either half of the points."""
+    """Place of least value by a parabola, the second derivative there, and x from either half."""
     at, bend = _vertex(x, y)
     return at, bend, np.stack([_vertex(x[i::2], y[..., i::2])[0] for i in (0, 1)])
 

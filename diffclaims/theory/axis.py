@@ -22,6 +22,8 @@ STRIDES = (5.0, 2.2, 1.4)
 LAST = 1e-7
 #: Imaginary parts below this, relative to the modulus, are rounding.
 ROUNDING = 1e-9
+#: Up to here, relative to the modulus, they may be the work of an edge.
+DOUBTFUL = 1e-3
 
 
 def solve_on_axis(
@@ -103,8 +105,7 @@ def _descend(
         total += steps
         # Newton may leap to another solution; the physical one moves by the root of the distance.
         leap = np.maximum(_change(last.y, state.y), _change(last.delta, state.delta))
-        y, delta = _upper(equations, state)
-        state = equations.state(state.z, y, delta)
+        state = _settle(equations, _mirrored(equations, state), tolerance)
         good = (height <= floor) & (leap < 0.05) & (size <= tolerance) & _physical(state)
         good &= _increasing(equations, state)
     return state, size, good, total
@@ -143,18 +144,40 @@ def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:
     return ok
 
 
-def _upper(equations: Equations, state: State) -> tuple[Complex, Complex]:
-    """Clean the unknowns at the axis: real ones exactly so, and of a pair of solutions the upper one.
+def _mirrored(equations: Equations, state: State) -> State:
+    """Return the upper one of each pair of conjugate solutions.
 
     On the axis the conjugate of a solution is a solution too, and next to an edge, where the two
     meet, Newton's method may end on either.
     """
-    mirror = (state.q @ equations.neurons.weight).imag < 0
-    y, delta = (np.where(mirror[:, None], np.conj(x), x) for x in (state.y, state.delta))
-    return _snap(y), _snap(delta)
+    lower = ((state.q @ equations.neurons.weight).imag < 0)[:, None]
+    y, delta = (np.where(lower, np.conj(x), x) for x in (state.y, state.delta))
+    return equations.state(state.z, y, delta) if lower.any() else state
 
 
-def _snap(x: Complex) -> Complex:
-    """Drop imaginary parts that are rounding: outside the support the solution is real."""
-    tiny = np.abs(x.imag).max(axis=1) <= ROUNDING * np.abs(x).max(axis=1)
-    return np.where(tiny[:, None], x.real + 0j, x)
+def _settle(equations: Equations, state: State, tolerance: float) -> State:
+    """Make the solutions outside the support exactly real.
+
+    Away from the edges their imaginary parts are rounding. Next to an edge the equations are nearly
+    singular, and what Newton's method leaves is larger than that and would look like a faint density:
+    there a real solution close by decides.
+    """
+    rest = np.maximum(_imaginary(state.y), _imaginary(state.delta))
+    real = rest <= ROUNDING
+    doubtful = np.flatnonzero((rest > ROUNDING) & (rest <= DOUBTFUL))
+    if doubtful.size:
+        part = state.take(doubtful)
+        trial, size, _ = equations.newton(
+            part.z, part.y.real + 0j, part.delta.real + 0j, tolerance=tolerance, max_steps=30
+        )
+        near = np.maximum(_change(part.y, trial.y), _change(part.delta, trial.delta)) <= 10 * DOUBTFUL
+        fine = near & (size <= tolerance) & _increasing(equations, trial)
+        state = state.put(doubtful[fine], trial.take(np.flatnonzero(fine)))
+    if not real.any():
+        return state
+    keep = np.where(real, 0.0, 1.0)[:, None]
+    return equations.state(state.z, *(x.real + 1j * keep * x.imag for x in (state.y, state.delta)))
+
+
+def _imaginary(x: Complex) -> Floats:
+    return np.asarray(np.abs(x.imag).max(axis=1) / (np.abs(x).max(axis=1) + 1e-300))

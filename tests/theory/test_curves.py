@@ -230,14 +230,14 @@ def test_bad_training_times(times):
 @pytest.mark.parametrize("accuracy", [0.0, -1.0, np.nan])
 def test_bad_accuracy(accuracy):
     case = CASES["isotropic"]
-    with pytest.raises(InvalidInput, match="accuracy .* above 0"):
+    with pytest.raises(InvalidInput, match=r"accuracy .* above 0"):
         learning_curves(case.mixture, case.model, [1.0], accuracy=accuracy)
 
 
 @pytest.mark.parametrize("max_levels", [0, 1])
 def test_one_level_cannot_know_its_accuracy(max_levels):
     case = CASES["isotropic"]
-    with pytest.raises(InvalidInput, match="max_levels .* at least 2"):
+    with pytest.raises(InvalidInput, match=r"max_levels .* at least 2"):
         learning_curves(case.mixture, case.model, [1.0], max_levels=max_levels)
 
 
