@@ -77,7 +77,7 @@ def losses(
     linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
     lin = 2 * (f @ linear).real.T
     # Conjugate symmetry: of the four quadrants of pairs, two real parts are enough.
-    kernels = loss_kernels(equations, state, state.with_conjugate())
+    kernels = loss_kernels(equations, state)
     both = np.concatenate([f, np.conj(f)], axis=1)
     quadratic = [
         2 * np.stack([((f @ one) * both).sum(axis=1).real for one in kernel])
