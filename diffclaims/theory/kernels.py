@@ -208,10 +208,7 @@ def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]
     types, r = eq.neurons, eq.rank
     k = types.v2.shape[1]
     functions = np.concatenate([eq.p, types.v2, types.s2], axis=1)
-    if r == 1:
-        letters = [(0, 0)]
-    else:
-        letters = list(zip(*np.triu_indices(k), strict=True))
+    letters = [(0, 0)] if r == 1 else list(zip(*np.triu_indices(k), strict=True))
     names: list[tuple[int, ...]] = [(int(i), int(j)) for i, j in letters]
     names += [(k + i,) for i in range(2 * k)]  # v2, s2: letters of their own
     found: dict[tuple[int, ...], int] = {}

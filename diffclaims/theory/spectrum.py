@@ -22,7 +22,7 @@ from diffclaims.theory.resolvent import Equations
 Floats = NDArray[np.float64]
 
 #: On the axis neuron types show as poles where the density is thin: finer than for the losses.
-AXIS_RULE = ThetaRule(spacing=(0.05, 0.36, 0.6))
+AXIS_RULE = ThetaRule(spacing=(0.05, 0.36, 0.6), log2_points=10)
 #: A bulk belongs to the d uppermost modes if its mass says so within this share; ours.
 GENERALIZATION_SLACK = 0.05
 #: Nodes of the quadrature inside one bulk.
