@@ -253,7 +253,7 @@ def _matmul(left: Complex, right: Complex) -> Complex:
     if left.shape[1] == 1:
         return np.asarray(left * right)
     if left.shape[1] <= 4:
-        return np.einsum("abnm,bcnm->acnm", left, right)
+        return np.asarray(np.einsum("abnm,bcnm->acnm", left, right))
     # Contiguous matrices go to BLAS, strided ones would not.
     a, b = (np.ascontiguousarray(np.moveaxis(m, (0, 1), (-2, -1))) for m in (left, right))
     return np.asarray(np.moveaxis(a @ b, (-2, -1), (0, 1)))
