@@ -1,0 +1,83 @@
+"""Effects read off analytic curves, where every time is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from diffclaims.effects import difference, effect, log_time, order_effects
+from diffclaims.provenance import provenance
+from diffclaims.schema import stamp
+from diffclaims.verdict import Outcome
+
+TIMES = np.geomspace(1e-2, 1e4, 400)
+
+
+def curves(rates: list[float], *, seeds: int = 0, jitter: float = 0.0) -> xr.Dataset:
+    """Classes that learn as 1 - exp(-rate tau), and whose gap opens ten times later."""
+    rng = np.random.default_rng(0)
+    shape = (max(seeds, 1), len(rates), 1)
+    rate = np.array(rates)[:, None] * np.exp(jitter * rng.standard_normal(shape))
+    learned = -np.expm1(-rate * TIMES)
+    gap = -np.expm1(-rate * TIMES / 10)
+    dims = ("seed", "class", "training_time")
+    test, train = 1 - 0.5 * learned + 0.2 * gap, 1 - 0.5 * learned - 0.1 * gap
+    dataset = xr.Dataset(
+        {
+            "test_loss": (dims, test),
+            "train_loss": (dims, train),
+            "bayes_loss": (("class",), [0.5] * len(rates)),
+        },
+        coords={"class": np.arange(len(rates)), "training_time": TIMES},
+    )
+    if seeds:
+        return stamp(dataset, "curves", provenance(subject="analytic", seeds=range(seeds)))
+    return stamp(dataset.isel(seed=0), "curves", provenance(subject="analytic", accuracy=1e-9))
+
+
+def test_the_effect_of_two_rates_is_their_log_ratio():
+    """Curves that are equal up to a factor in time have that factor at every threshold."""
+    found = order_effects(curves([3.0, 1.0]), first=0, later=1)
+    assert len(found) == 7
+    for e in found:
+        # Interpolation between 400 points over six decades.
+        assert e.value == pytest.approx(np.log(3.0), abs=2e-3)
+        assert abs(e.value - np.log(3.0)) <= e.accuracy + 1e-6
+        assert e.outcome is Outcome.HOLDS
+
+
+def test_swapping_the_classes_changes_the_sign():
+    one = order_effects(curves([3.0, 1.0]), first=0, later=1)
+    other = order_effects(curves([3.0, 1.0]), first=1, later=0)
+    np.testing.assert_allclose([e.value for e in one], [-e.value for e in other])
+    assert {e.outcome for e in other} == {Outcome.FAILS}
+
+
+def test_seeds_are_paired():
+    """What both classes share within a seed cancels: only what differs between them makes the error."""
+    seeds = [curves([3.0 * c, 1.0 * c]) for c in (0.5, 1.0, 1.7, 2.2)]
+    dataset = xr.concat(seeds, "seed", data_vars=["test_loss", "train_loss"])
+    for e in order_effects(dataset, first=0, later=1):
+        assert e.n_seeds == 4
+        # The times themselves differ by a factor of four between seeds.
+        assert e.stderr < 1e-3
+        assert e.outcome is Outcome.HOLDS
+
+
+def test_times_that_are_never_reached():
+    """One of two that is never reached is later by infinity; two such times tie."""
+    inf = np.array([np.inf])
+    assert difference(inf, np.array([1.0])) == [np.inf]
+    assert difference(np.array([1.0]), inf) == [-np.inf]
+    assert difference(inf, inf) == [0.0]
+
+
+def test_an_unreached_threshold_is_infinite():
+    values, _ = log_time(curves([1.0, 1.0]), "mem", 2.0, 0)
+    assert np.isposinf(values).all()
+
+
+def test_one_value_of_an_exact_subject():
+    e = effect("x", np.array([0.2]), 0.01, stochastic=False)
+    assert (e.value, e.accuracy, e.n_seeds) == (0.2, 0.01, 0)
