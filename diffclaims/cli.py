@@ -12,7 +12,9 @@ from diffclaims.errors import DiffclaimsError
 
 #: Subcommand -> (module with ``add_arguments(parser)`` and ``run(args) -> int``, what it does).
 #: Imported only when asked for.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
