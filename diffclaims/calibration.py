@@ -3,8 +3,8 @@
 The verdict rule promises few false "holds" from a handful of seeds, under assumptions on how the seeds
 scatter. Here the promise is tested on a subject that really scatters: the random-features model at small
 size, trained once for each seed. A null case, in which the classes are alike, is measured with fresh seeds
-in every repetition and judged by the claim's own function; nothing is used twice. The choice of null cases
-is ours.
+in every repetition and judged by the claim's own effects and the verdict rule; nothing is used twice. The
+choice of null cases is ours.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from diffclaims.mixture import GaussianMixture
 from diffclaims.provenance import provenance
 from diffclaims.subjects.protocol import Tags
 from diffclaims.theory.curves import default_training_times
-from diffclaims.verdict import Outcome, Verdict
+from diffclaims.verdict import Effect, Outcome, Verdict
 
 #: Most false "holds" that are acceptable, as a share of the repetitions.
 LIMIT = 0.01
@@ -43,7 +43,7 @@ COVERAGE = 0.95
 #: Folder of the records, below the baselines.
 FOLDER = "calibration"
 #: Seeds measured in one go, between two lines of progress.
-_BATCH = 80
+_BATCH = 240
 _CODE = {Outcome.HOLDS: 1, Outcome.INCONCLUSIVE: 0, Outcome.FAILS: -1}
 
 
@@ -180,19 +180,23 @@ def repetitions(
     batch = size * max(1, _BATCH // size)
     for start in range(0, total, batch):
         seeds = tuple(range(start, min(start + batch, total)))
-        data = claim.measure(pool(seeds), case)  # type: ignore[arg-type]
+        effects = claim.judge(case, claim.measure(pool(seeds), case))
         for n in n_seeds:
             for low in range(0, len(seeds) - n + 1, n):
-                yield n, Verdict(claim.judge(case, _take(data, slice(low, low + n))))
+                yield n, Verdict([among(e, slice(low, low + n)) for e in effects])
 
 
-def _take(data: Mapping[str, xr.Dataset], seeds: slice) -> dict[str, xr.Dataset]:
-    """Some of the seeds. Standard errors over all of them are not those of the few: they are left out."""
-    taken = {}
-    for name, dataset in data.items():
-        stale = [v for v in dataset.data_vars if str(v).endswith("_stderr") and "seed" not in dataset[v].dims]
-        taken[name] = dataset.drop_vars(stale).isel(seed=seeds)
-    return taken
+def among(effect: Effect, seeds: slice) -> Effect:
+    """Return an effect as some of its seeds alone give it.
+
+    The claims here compute an effect for each seed before they summarize, so that this is what judging
+    those seeds alone would give, at a fraction of the time.
+    """
+    if not effect.samples:
+        raise InvalidInput.of(
+            f"effect {effect.name!r}", effect, "have values by seed", "use Effect.from_samples in the claim"
+        )
+    return Effect.from_samples(effect.name, effect.samples[seeds], effect.threshold, effect.accuracy)
 
 
 def calibrate(
@@ -200,10 +204,10 @@ def calibrate(
     *,
     n_repetitions: int = 500,
     n_seeds: int = 4,
-    power_total: int = 800,
+    power_total: int = 480,
     n_dims: int = 20,
     speciation_dims: int = 16,
-    n_points: int = 25,
+    n_points: int = 10,
     progress: Callable[[str], None] = lambda line: None,
 ) -> xr.Dataset:
     """Measure the rate of false "holds" of one claim, and its power.
@@ -242,7 +246,7 @@ def calibrate(
         raise InvalidInput.of("repetitions", n_repetitions, "be 1 or more", "500 is the default")
     if power_total < max(POWER_SEEDS):
         raise InvalidInput.of(
-            "power seeds", power_total, f"be {max(POWER_SEEDS)} or more", "800 is the default"
+            "power seeds", power_total, f"be {max(POWER_SEEDS)} or more", "480 is the default"
         )
     plan = PLANS[claim.id]
     null, true = plan.null(claim), plan.power(claim)
@@ -387,10 +391,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--claim", action="append", metavar="ID", help="only this claim; may be repeated")
     parser.add_argument("--repetitions", type=int, default=500, help="of the null case (500)")
     parser.add_argument("--seeds", type=int, default=4, help="of one repetition (4)")
-    parser.add_argument("--power-seeds", type=int, default=800, help="in all, for the power (800)")
+    parser.add_argument("--power-seeds", type=int, default=480, help="in all, for the power (480)")
     parser.add_argument("--n-dims", type=int, default=20, help="dimension of the learning curves (20)")
     parser.add_argument("--speciation-dims", type=int, default=16, help="dimension of the U-turns (16)")
-    parser.add_argument("--points", type=int, default=25, help="points a class of a U-turn, by seed (25)")
+    parser.add_argument("--points", type=int, default=10, help="points a class of a U-turn, by seed (10)")
     parser.add_argument("--out", type=Path, help="folder of the records (calibration, among the baselines)")
 
 
