@@ -8,8 +8,10 @@ import json
 import platform
 import subprocess
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
+
+import numpy as np
+import scipy
 
 from diffclaims._version import __version__
 from diffclaims.experiment import Experiment
@@ -71,8 +73,8 @@ def provenance(
     attrs: dict[str, str | int | float] = {
         "subject": subject,
         "diffclaims_version": __version__,
-        "numpy_version": metadata.version("numpy"),
-        "scipy_version": metadata.version("scipy"),
+        "numpy_version": np.__version__,
+        "scipy_version": scipy.__version__,
         "python_version": platform.python_version(),
         "commit": commit,
         "dirty": dirty,

@@ -50,11 +50,11 @@ def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization
     if not memorization > 0:
         raise InvalidInput.of("memorization", memorization, "be above 0", "try 0.1")
     curves = curves.sel(training_time=curves.training_time > 0)
-    if curves.sizes["training_time"] < 4:
+    if curves.sizes["training_time"] < 6:
         raise InvalidInput.of(
             "curves",
             curves.training_time.values.tolist(),
-            "have at least 4 positive training times to interpolate between",
+            "have at least 6 positive training times to interpolate between",
             "measure at more times",
         )
     learnable = 1 - curves.bayes_loss
@@ -95,12 +95,15 @@ def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization
 def _bound(at: Floats, error: Floats, coarse: Floats) -> Floats:
     """Error of a log time: what the losses' accuracy moves it, and what interpolation does."""
     known = np.isfinite(at) & np.isfinite(coarse)
-    moved = np.abs(np.subtract(at, coarse, out=np.zeros_like(at), where=known))
+    moved = np.abs(np.subtract(at, coarse, out=np.zeros_like(coarse), where=known)).max(axis=0)
     return np.where(np.isfinite(at), error + moved, 0.0)
 
 
 def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Floats]:
-    """First x at which each curve reaches `level`, the slope there, and x from half the points."""
+    """First x at which each curve reaches `level`, the slope there, and x from either half of the points.
+
+    Either half, because one of them alone may agree by chance.
+    """
     at = _first(x, y, level)
     slope = np.full(at.shape, np.inf)
     finite = np.isfinite(at)
@@ -109,7 +112,7 @@ def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Float
         values = derivative(np.where(finite, at, x[0]).ravel())
         values = values.reshape(-1, at.size)[np.arange(at.size), np.arange(at.size)]
         slope = np.where(finite, np.abs(values.reshape(at.shape)), np.inf)
-    return at, slope, _first(x[::2], y[..., ::2], level)
+    return at, slope, np.stack([_first(x[i::2], y[..., i::2], level) for i in (0, 1)])
 
 
 def _first(x: Floats, y: Floats, level: float) -> Floats:
@@ -142,10 +145,9 @@ def _first(x: Floats, y: Floats, level: float) -> Floats:
 
 
 def _minimum(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    """Place of least value by a parabola, the second derivative there, and x from half the points."""
+    """Place of least value by a parabola, the second derivative there, and x from either half."""
     at, bend = _vertex(x, y)
-    coarse, _ = _vertex(x[::2], y[..., ::2])
-    return at, bend, coarse
+    return at, bend, np.stack([_vertex(x[i::2], y[..., i::2])[0] for i in (0, 1)])
 
 
 def _vertex(x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -13,10 +13,16 @@ import pytest
 import rich.table  # noqa: F401
 import scipy.special  # noqa: F401
 import xarray as xr  # noqa: F401
+from hypothesis import settings
 
 # A nested run forgets the modules that it imported first; the classes of this package must stay the same.
 import diffclaims.grid
 import diffclaims.report  # noqa: F401
+
+# The default repeats the same examples, so that a red run is red for everyone.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, max_examples=12)
+settings.register_profile("search", deadline=None, print_blob=True, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 pytest_plugins = ["pytester"]
 collect_ignore = ["example"]

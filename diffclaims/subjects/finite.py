@@ -29,18 +29,29 @@ class FiniteSubject:
         Dimension d of the learning curves.
     speciation_dims : int
         Dimension d of the U-turns, which train one score for each backward step.
-    seeds : int
-        How many seeds.
+    seeds, speciation_seeds : int
+        How many seeds, of the learning curves and of the U-turns.
+    n_times : int
+        Training times of a curve, log-spaced over all of learning.
     n_points : int
         Points of each class and diffusion time in a U-turn, per seed.
+    n_steps : int
+        Backward steps of a U-turn, each with a score of its own.
+    max_features, max_samples : int
+        Largest p and n that are tried: a seed costs of the order of ``p^2 (n + p)``.
     backend, device : str
         As in `diffclaims.finite.learning_curves`.
     """
 
-    n_dims: int = 200
+    n_dims: int = 128
     speciation_dims: int = 50
-    seeds: int = 4
-    n_points: int = 200
+    seeds: int = 8
+    speciation_seeds: int = 5
+    n_times: int = 80
+    n_points: int = 400
+    n_steps: int = 60
+    max_features: int = 4000
+    max_samples: int = 20_000
     backend: str = "numpy"
     device: str = "cpu"
 
@@ -59,10 +70,10 @@ class FiniteSubject:
         from diffclaims import finite
         from diffclaims.theory.curves import default_training_times
 
-        _gaussian(experiment)
+        self._takes(experiment, self.n_dims)
         return finite.learning_curves(
             experiment,
-            default_training_times(experiment.mixture, experiment.model),
+            default_training_times(experiment.mixture, experiment.model, self.n_times),
             n_dims=self.n_dims,
             seeds=self.seeds,
             backend=self.backend,
@@ -73,24 +84,32 @@ class FiniteSubject:
         """Return probabilities by seed, under learned scores."""
         from diffclaims import finite
 
-        _gaussian(experiment)
+        self._takes(experiment, self.speciation_dims)
         return finite.speciation(
             experiment,
             diffusion_times,
             n_dims=self.speciation_dims,
-            seeds=self.seeds,
+            seeds=self.speciation_seeds,
             n_points=self.n_points,
+            n_steps=self.n_steps,
             backend=self.backend,
             device=self.device,
         )
 
-
-def _gaussian(experiment: Experiment) -> None:
-    if experiment.data != "gaussian":
-        raise NotMeasured(
-            f"the samples of {experiment.data!r} are not at hand here; "
-            "diffclaims.finite.learning_curves takes them as x and labels"
-        )
+    def _takes(self, experiment: Experiment, n_dims: int) -> None:
+        if experiment.data != "gaussian":
+            raise NotMeasured(
+                f"the samples of {experiment.data!r} are not at hand here; "
+                "diffclaims.finite.learning_curves takes them as x and labels"
+            )
+        for what, ratio, limit in (
+            ("max_features", experiment.model.psi_p, self.max_features),
+            ("max_samples", experiment.model.psi_n, self.max_samples),
+        ):
+            if ratio * n_dims > limit:
+                raise NotMeasured(
+                    f"{ratio:g} x {n_dims} dimensions is more than {what} = {limit}: too long for one seed"
+                )
 
 
 SUBJECT = FiniteSubject()

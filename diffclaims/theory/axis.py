@@ -24,6 +24,8 @@ LAST = 1e-7
 EDGE = 1e-5
 #: Imaginary parts below this, relative to the modulus, are rounding.
 ROUNDING = 1e-9
+#: Up to here, relative to the modulus, they may be the work of an edge.
+DOUBTFUL = 1e-3
 
 
 def solve_on_axis(
@@ -70,7 +72,10 @@ def _descend(
 ) -> tuple[State, Floats, NDArray[np.bool_], int]:
     """One continuation of all points together; says for each whether it ended on the physical branch."""
     height = 4.0 * np.maximum(eigenvalues, equations.highest() / 50)
-    floor = LAST * eigenvalues
+    # A delta peak sits at the noise floor of a neuron type: next to it the last step must be shorter.
+    floors = equations.neurons.s2 @ equations.mixture.weights
+    to_peak = np.abs(eigenvalues[:, None] - floors).min(axis=1)
+    floor = np.maximum(np.minimum(LAST * eigenvalues, 0.01 * to_peak), 1e-12 * eigenvalues)
     z = eigenvalues + 1j * height
     y, delta = equations.damped(z, *equations.start(z), 8)
     state, _, total = equations.newton(z, y, delta, tolerance=1e-4, max_steps=20)
@@ -102,7 +107,7 @@ def _descend(
         total += steps
         # Newton may leap to another solution; the physical one moves by the root of the distance.
         leap = np.maximum(_change(last.y, state.y), _change(last.delta, state.delta))
-        state = equations.state(state.z, _snap(state.y), _snap(state.delta))
+        state = _settle(equations, _mirrored(equations, state), tolerance)
         good = (height <= floor) & (leap < 0.05) & (size <= tolerance) & _physical(state)
         good &= _increasing(equations, state)
     return state, size, good, total
@@ -141,7 +146,40 @@ def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:
     return ok
 
 
-def _snap(x: Complex) -> Complex:
-    """Drop imaginary parts that are rounding: outside the support the solution is real."""
-    tiny = np.abs(x.imag).max(axis=1) <= ROUNDING * np.abs(x).max(axis=1)
-    return np.where(tiny[:, None], x.real + 0j, x)
+def _mirrored(equations: Equations, state: State) -> State:
+    """Return the upper one of each pair of conjugate solutions.
+
+    On the axis the conjugate of a solution is a solution too, and next to an edge, where the two
+    meet, Newton's method may end on either.
+    """
+    lower = ((state.q @ equations.neurons.weight).imag < 0)[:, None]
+    y, delta = (np.where(lower, np.conj(x), x) for x in (state.y, state.delta))
+    return equations.state(state.z, y, delta) if lower.any() else state
+
+
+def _settle(equations: Equations, state: State, tolerance: float) -> State:
+    """Make the solutions outside the support exactly real.
+
+    Away from the edges their imaginary parts are rounding. Next to an edge the equations are nearly
+    singular, and what Newton's method leaves is larger than that and would look like a faint density:
+    there a real solution close by decides.
+    """
+    rest = np.maximum(_imaginary(state.y), _imaginary(state.delta))
+    real = rest <= ROUNDING
+    doubtful = np.flatnonzero((rest > ROUNDING) & (rest <= DOUBTFUL))
+    if doubtful.size:
+        part = state.take(doubtful)
+        trial, size, _ = equations.newton(
+            part.z, part.y.real + 0j, part.delta.real + 0j, tolerance=tolerance, max_steps=30
+        )
+        near = np.maximum(_change(part.y, trial.y), _change(part.delta, trial.delta)) <= 10 * DOUBTFUL
+        fine = near & (size <= tolerance) & _increasing(equations, trial)
+        state = state.put(doubtful[fine], trial.take(np.flatnonzero(fine)))
+    if not real.any():
+        return state
+    keep = np.where(real, 0.0, 1.0)[:, None]
+    return equations.state(state.z, *(x.real + 1j * keep * x.imag for x in (state.y, state.delta)))
+
+
+def _imaginary(x: Complex) -> Floats:
+    return np.asarray(np.abs(x.imag).max(axis=1) / (np.abs(x).max(axis=1) + 1e-300))

@@ -9,6 +9,7 @@ filter and the resolvent both vary on a logarithmic scale.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +56,11 @@ def contour(low: float, high: float, largest_rate_time: float, nodes_per_decade:
     radius = 1.25 * high - crossing
     top = np.log1p(radius / unit)
     n_nodes = max(16, int(np.ceil(nodes_per_decade * top / np.log(10.0))))
-    x, w = np.polynomial.legendre.leggauss(n_nodes)
+    x, w = _gauss_legendre(n_nodes)
     u = top * (x + 1) / 2
     ray = crossing + unit * np.expm1(u) * np.exp(1j * ANGLE)
     ray_weight = (top / 2 * w) * unit * np.exp(u) * np.exp(1j * ANGLE)
-    x, w = np.polynomial.legendre.leggauss(max(8, n_nodes // 3))
+    x, w = _gauss_legendre(max(8, n_nodes // 3))
     phase = ANGLE * (1 - x) / 2
     arc = crossing + radius * np.exp(1j * phase)
     arc_weight = -(ANGLE / 2 * w) * 1j * radius * np.exp(1j * phase)
@@ -67,6 +68,11 @@ def contour(low: float, high: float, largest_rate_time: float, nodes_per_decade:
     # its mirror image that is  f(U) = (1/2 pi i) * sum f R dz  with R = (U - z)^-1.
     z = np.concatenate([ray, arc])
     return Contour(z, np.concatenate([ray_weight, arc_weight]) / (2j * np.pi))
+
+
+@lru_cache(maxsize=64)
+def _gauss_legendre(count: int) -> tuple[Floats, Floats]:
+    return np.polynomial.legendre.leggauss(count)
 
 
 def training_filter(z: Complex, rate_times: Floats) -> Complex:

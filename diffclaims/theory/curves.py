@@ -77,7 +77,7 @@ def losses(
     linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
     lin = 2 * (f @ linear).real.T
     # Conjugate symmetry: of the four quadrants of pairs, two real parts are enough.
-    kernels = loss_kernels(equations, state, state.with_conjugate())
+    kernels = loss_kernels(equations, state)
     both = np.concatenate([f, np.conj(f)], axis=1)
     quadratic = [
         2 * np.stack([((f @ one) * both).sum(axis=1).real for one in kernel])
@@ -127,7 +127,8 @@ def learning_curves(
     Raises
     ------
     InvalidInput
-        For training times that are not finite, increasing and >= 0.
+        For training times that are not finite, increasing and >= 0, an accuracy that is not above
+        0, or fewer than two levels.
     SolveFailed
         If the equations are not solved, or `accuracy` is not reached.
 
@@ -140,6 +141,12 @@ def learning_curves(
     target = accuracy if accuracy is not None else (1e-3 if sampled else 1e-5)
     if not target > 0:
         raise InvalidInput.of("accuracy", accuracy, "be above 0", "ask for 1e-5, say")
+    if max_levels < 2:
+        raise InvalidInput.of(
+            "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 5"
+        )
+    # Sampled types leave an error that a fine contour would not lower.
+    nodes_per_decade = 6.0 if sampled else 9.0
     # Each refinement multiplies the nodes per decade; the contour converges geometrically in them.
     previous: Losses | None = None
     change = np.inf
@@ -149,7 +156,7 @@ def learning_curves(
         rule = ThetaRule().refined(level)
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0))
         equations = Equations(mixture, model, types)
-        now = losses(equations, times, nodes_per_decade=9.0 * 1.3**level)
+        now = losses(equations, times, nodes_per_decade=nodes_per_decade + 2.0 * level)
         steps += now.diagnosis.steps
         if throw:
             now.diagnosis.require("learning_curves")
@@ -194,7 +201,8 @@ def _check_times(training_times: ArrayLike) -> Floats:
         times = np.atleast_1d(np.asarray(training_times, dtype=np.float64))
     except (TypeError, ValueError):
         times = np.array([np.nan])
-    if times.ndim != 1 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
+    usable = times.ndim == 1 and times.size > 0 and bool(np.isfinite(times).all())
+    if not usable or times[0] < 0 or (np.diff(times) <= 0).any():
         raise InvalidInput.of(
             "training_times", training_times, "be finite, increasing and >= 0", "sort them and drop repeats"
         )

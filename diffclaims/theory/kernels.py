@@ -16,9 +16,14 @@ from diffclaims.theory.resolvent import Equations, State
 from diffclaims.theory.small import solve
 
 Complex = NDArray[np.complex128]
+Floats = NDArray[np.float64]
 
-#: Target size, in complex numbers, of the largest temporary array (256 MB).
-BLOCK = 1.6e7
+#: Target size, in complex numbers, of the largest temporary array (128 MB).
+BLOCK = 8e6
+#: Rows are cut into at least this many blocks, each of which leaves out the columns before it.
+TRIANGLE = 4
+#: Neuron types that are averaged at once.
+CHUNK = 2048
 
 
 @dataclass(frozen=True)
@@ -27,44 +32,63 @@ class Kernels:
 
     Attributes
     ----------
-    test, train : ndarray, shape (K, N, M)
-        ``k_{S_l} + k_{N_l}`` and its leave-one-out form ``h_l k_{S_l} + k_{N_l}``.
+    test, train : ndarray, shape (K, N, 2N)
+        ``k_{S_l} + k_{N_l}`` and its leave-one-out form ``h_l k_{S_l} + k_{N_l}``, at pairs of each
+        point with each point, then with each conjugate point.
     """
 
     test: Complex
     train: Complex
 
 
-def loss_kernels(equations: Equations, rows: State, columns: State) -> Kernels:
-    """Return the loss kernels for every pair of a row point and a column point.
+def loss_kernels(equations: Equations, state: State, *, tolerance: float = 1e-11) -> Kernels:
+    """Return the loss kernels for every pair of points.
 
     Parameters
     ----------
     equations : Equations
-    rows, columns : State
-        Solutions at N and M points.
+    state : State
+        Solution at N points.
+    tolerance : float
+        Relative error allowed in compressing the dependence of the resolvent on the neuron type.
     """
     k, r = equations.mixture.n_classes, equations.rank
-    n, m = rows.z.size, columns.z.size
-    test = np.empty((k, n, m), dtype=complex)
-    train = np.empty((k, n, m), dtype=complex)
+    n = state.z.size
+    averages = _Averages.of(equations, state, tolerance)
+    both = state.with_conjugate()
+    test = np.empty((k, n, 2 * n), dtype=complex)
+    train = np.empty((k, n, 2 * n), dtype=complex)
     # The largest arrays have (r + K)^2 entries per pair; blocks of rows bound the memory.
-    block = int(np.clip(BLOCK / (3 * (r + k) ** 2 * m), 1, n))
+    block = int(np.clip(BLOCK / (3 * (r + k) ** 2 * 2 * n), 1, -(-n // TRIANGLE)))
     for start in range(0, n, block):
-        part = np.arange(start, min(start + block, n))
-        out = _block(equations, rows.take(part), columns)
-        test[:, part], train[:, part] = out.test, out.train
+        rows = np.arange(start, min(start + block, n))
+        rest = np.arange(start, n)
+        columns = np.concatenate([rest, n + rest])
+        out = _block(equations, averages, both.take(rows), both.take(columns), rows, columns)
+        for full, part in ((test, out.test), (train, out.train)):
+            full[:, rows[:, None], columns] = part
+            # k(z1, z2) = k(z2, z1), and k(z2, conj z1) = conj k(z1, conj z2).
+            straight, crossed = part[..., : rest.size], part[..., rest.size :]
+            full[:, rest[:, None], rows] = np.swapaxes(straight, 1, 2)
+            full[:, rest[:, None], n + rows] = np.conj(np.swapaxes(crossed, 1, 2))
     return Kernels(test, train)
 
 
-def _block(eq: Equations, one: State, two: State) -> Kernels:
+def _block(
+    eq: Equations,
+    averages: _Averages,
+    one: State,
+    two: State,
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> Kernels:
     mixture, model = eq.mixture, eq.model
     k, r = mixture.n_classes, eq.rank
     e2, noise, psi_n = model.signal, model.noise, model.psi_n
     pi, omega = mixture.weights, mixture.fractions
 
     # ---- averages over neuron types of q1 q2 times products of (p, v2, s2)
-    g = _neuron_averages(eq, one, two)  # (r + 2K, r + K, N, M): rows p, v2, s2; columns p, v2
+    g = averages.at(rows, columns)  # (r + 2K, r + K, N, M): rows p, v2, s2; columns p, v2
     gpp, gpv = g[:r, :r], g[:r, r:]
     gvv, gsv = g[r : r + k, r:], g[r + k :, r:]
     gsp = g[r + k :, :r]
@@ -119,29 +143,85 @@ def _block(eq: Equations, one: State, two: State) -> Kernels:
     return Kernels(signal + rest, h * signal + rest)
 
 
-def _neuron_averages(eq: Equations, one: State, two: State) -> Complex:
-    """``psi_p E[q1 q2 f g]`` for f in (p, v2, s2) and g in (p, v2), shape (r + 2K, r + K, N, M)."""
-    neurons = eq.neurons
-    f = np.concatenate([eq.p, neurons.v2, neurons.s2], axis=1)
-    size, k = eq.rank, neurons.v2.shape[1]
-    columns = size + k
-    n, m = one.z.size, two.z.size
-    out = np.empty((size + 2 * k, columns, n, m), dtype=complex)
-    q1 = one.q * (eq.model.psi_p * neurons.weight)
-    q2 = two.q.T
-    if neurons.n_types == 1:
-        out[...] = np.multiply.outer(np.multiply.outer(f[0], f[0, :columns]), q1 @ q2)
-        return out
-    chunk = max(1, int(BLOCK / 4 / q1.size))
-    pairs = [(i, j) for i in range(size + 2 * k) for j in range(min(i, columns - 1) + 1)]
-    for start in range(0, len(pairs), chunk):
-        i, j = np.array(pairs[start : start + chunk]).T
-        products = (f[:, i] * f[:, j]).T  # (pairs, T)
-        value = (q1 * products[:, None]) @ q2
-        out[i, j] = value
-        both = i < columns
-        out[j[both], i[both]] = value[both]
-    return out
+@dataclass(frozen=True)
+class _Averages:
+    """``psi_p E[q1 q2 f g]`` for f in (p, v2, s2) and g in (p, v2), at any pairs of points.
+
+    As a function of the neuron type the resolvents of all points span a space of few dimensions:
+    with an orthonormal basis of it, products are averaged over the types once, not for every pair.
+
+    Attributes
+    ----------
+    factor : ndarray, shape (2N, R)
+        Coordinates of q at the points and their conjugates.
+    moments : ndarray, shape (n, R, R)
+        Averages of two basis functions and one distinct product f g.
+    index : ndarray, shape (r + 2K, r + K)
+        Which of the n distinct products is f g.
+    """
+
+    factor: Complex
+    moments: Floats
+    index: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, eq: Equations, state: State, tolerance: float) -> _Averages:
+        types = eq.neurons
+        root = np.sqrt(types.weight)
+        q = state.q * root
+        size = np.linalg.norm(q, axis=1, keepdims=True)
+        if types.n_types == 1:
+            factor, basis = size * (q / size), np.ones((1, 1))
+        else:
+            # Real and imaginary parts together, so that the basis is real.
+            unit = q / size
+            orthonormal, triangle = np.linalg.qr(np.concatenate([unit.real, unit.imag]).T)
+            left, values, right = np.linalg.svd(triangle.T, full_matrices=False)
+            keep = values > tolerance * values[0]
+            left = left[:, keep] * values[keep]
+            n = state.z.size
+            factor = size * (left[:n] + 1j * left[n:])
+            basis = right[keep] @ orthonormal.T  # (R, T)
+        functions, pairs, index = _products(eq)
+        upper = np.triu_indices(basis.shape[0])
+        total = np.zeros((pairs.shape[1], upper[0].size))
+        for start in range(0, types.n_types, CHUNK):
+            part = slice(start, start + CHUNK)
+            f = functions[part]
+            total += (f[:, pairs[0]] * f[:, pairs[1]]).T @ (basis[upper[0], part] * basis[upper[1], part]).T
+        moments = np.empty((total.shape[0], basis.shape[0], basis.shape[0]))
+        moments[:, upper[0], upper[1]] = total
+        moments[:, upper[1], upper[0]] = total
+        return cls(np.concatenate([factor, np.conj(factor)]), eq.model.psi_p * moments, index)
+
+    def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Complex:
+        """Return the averages, shape (r + 2K, r + K, N, M)."""
+        distinct = (self.factor[rows] @ self.moments) @ self.factor[columns].T
+        return np.asarray(distinct[self.index])
+
+
+def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
+    """Functions of the type, the distinct products of two of them, and where each product is.
+
+    Products of the coordinates of a a^T repeat: a_i a_j times a_k a_l is symmetric in all four.
+    """
+    types, r = eq.neurons, eq.rank
+    k = types.v2.shape[1]
+    functions = np.concatenate([eq.p, types.v2, types.s2], axis=1)
+    letters = [(0, 0)] if r == 1 else list(zip(*np.triu_indices(k), strict=True))
+    names: list[tuple[int, ...]] = [(int(i), int(j)) for i, j in letters]
+    names += [(k + i,) for i in range(2 * k)]  # v2, s2: letters of their own
+    found: dict[tuple[int, ...], int] = {}
+    pairs: list[tuple[int, int]] = []
+    index = np.empty((r + 2 * k, r + k), dtype=np.intp)
+    for i in range(r + 2 * k):
+        for j in range(r + k):
+            name = tuple(sorted(names[i] + names[j]))
+            if name not in found:
+                found[name] = len(pairs)
+                pairs.append((i, j))
+            index[i, j] = found[name]
+    return functions, np.array(pairs, dtype=np.intp).T, index
 
 
 def _psi_map(eq: Equations, one: State, two: State) -> Complex:
@@ -174,12 +254,13 @@ def _matmul(left: Complex, right: Complex) -> Complex:
         return np.asarray(left * right)
     if left.shape[1] <= 4:
         return np.asarray(np.einsum("abnm,bcnm->acnm", left, right))
-    product = np.moveaxis(left, (0, 1), (-2, -1)) @ np.moveaxis(right, (0, 1), (-2, -1))
-    return np.asarray(np.moveaxis(product, (-2, -1), (0, 1)))
+    # Contiguous matrices go to BLAS, strided ones would not.
+    a, b = (np.ascontiguousarray(np.moveaxis(m, (0, 1), (-2, -1))) for m in (left, right))
+    return np.asarray(np.moveaxis(a @ b, (-2, -1), (0, 1)))
 
 
 def _identity_minus(left: Complex, right: Complex) -> Complex:
-    out = -_matmul(left, right)
+    out = np.negative(_matmul(left, right))
     idx = np.arange(out.shape[0])
     out[idx, idx] += 1.0
     return out

@@ -22,7 +22,7 @@ from diffclaims.theory.resolvent import Equations
 Floats = NDArray[np.float64]
 
 #: On the axis neuron types show as poles where the density is thin: finer than for the losses.
-AXIS_RULE = ThetaRule(spacing=(0.05, 0.5, 0.7))
+AXIS_RULE = ThetaRule(spacing=(0.05, 0.5, 0.7), log2_points=10)
 #: Distance from the lowest noise floor, relative to it, at which the search for bulks begins.
 NEAREST = 3e-5
 #: A bulk belongs to the d uppermost modes if its mass says so within this share; ours.
@@ -115,9 +115,13 @@ def spectrum(
         floor = max(equations.lowest(), 1e-6 * equations.highest())
         values = np.geomspace(0.9 * floor, equations.highest(), 400)
     else:
-        values = np.atleast_1d(np.asarray(eigenvalues, dtype=np.float64))
+        try:
+            values = np.atleast_1d(np.asarray(eigenvalues, dtype=np.float64))
+        except (TypeError, ValueError):
+            values = np.array([np.nan])
         if (
             values.ndim != 1
+            or values.size == 0
             or not np.isfinite(values).all()
             or values[0] <= 0
             or (np.diff(values) <= 0).any()

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.theory import neurons as module
+from diffclaims.theory.neurons import ThetaRule, neurons, theta_nodes
+
+GRAM = [[1.0, 0.3], [0.3, 2.0]]
+PLAIN = GaussianMixture([0.4, 0.6], [1.3, 0.6])
+CENTROIDS = GaussianMixture([0.4, 0.6], [1.3, 0.6], (1.0,), GRAM)
+
+
+def brute_force(theta, variance, model, n=200):
+    """The four moments by products of Gauss-Legendre rules on [-9, 9]."""
+    x, w = np.polynomial.legendre.leggauss(n)
+    x = 9 * x
+    w = w * np.exp(-(x**2) / 2)
+    w = w / w.sum()
+    gamma = np.sqrt(model.signal * variance + model.noise)
+    act = model.act(theta + gamma * x)
+    a, c, second = act @ (w * x) / gamma, act @ w, act**2 @ w
+    u = theta + np.sqrt(model.signal * variance) * x
+    g2 = (model.act(u[:, None] + np.sqrt(model.noise) * x) @ w) ** 2 @ w
+    return a, c, g2 - c**2 - model.signal * variance * a**2, second - g2 - model.noise * a**2
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf", np.sin])
+def test_moments_without_centroids(activation):
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.2, activation=activation)
+    got = neurons(PLAIN, model)
+    assert got.n_types == 1
+    for k, variance in enumerate(PLAIN.class_variance):
+        expected = brute_force(0.0, variance, model)
+        found = got.a[0, k], got.c[0, k], got.v2[0, k], got.s2[0, k]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_linear_response_of_erf_in_closed_form():
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.2, activation="erf")
+    gamma2 = model.signal * PLAIN.class_variance + model.noise
+    np.testing.assert_allclose(neurons(PLAIN, model).a[0], 2 / np.sqrt(np.pi * (1 + 2 * gamma2)), rtol=1e-12)
+
+
+def test_moments_of_relu_in_closed_form():
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.2, activation="relu")
+    got = neurons(PLAIN, model)
+    e2, noise = model.signal, model.noise
+    for k, s in enumerate(PLAIN.class_variance):
+        total = e2 * s + noise
+        # E relu(x) relu(y) of two normals with correlation r: the arc-cosine kernel.
+        r = e2 * s / total
+        kernel = total / (2 * np.pi) * (np.sqrt(1 - r**2) + r * (np.pi - np.arccos(r)))
+        c = np.sqrt(total / (2 * np.pi))
+        assert got.a[0, k] == pytest.approx(0.5, abs=1e-12)
+        assert got.c[0, k] == pytest.approx(c, rel=1e-12)
+        assert got.v2[0, k] == pytest.approx(kernel - c**2 - e2 * s / 4, abs=1e-9)
+        assert got.s2[0, k] == pytest.approx(total / 2 - kernel - noise / 4, abs=1e-9)
+
+
+def test_a_callable_equals_the_name():
+    sizes = {"psi_p": 2, "psi_n": 2, "diffusion_time": 0.1}
+    named = neurons(CENTROIDS, RandomFeatures(**sizes, activation="erf"))
+    own = neurons(CENTROIDS, RandomFeatures(**sizes, activation=lambda x: erf(x)))
+    assert own.n_types == named.n_types
+    for field in ("weight", "a", "c", "v2", "s2"):
+        np.testing.assert_allclose(getattr(own, field), getattr(named, field), atol=1e-10)
+
+
+def test_a_linear_activation_has_no_nonlinear_part():
+    got = neurons(PLAIN, RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.1, activation=lambda x: 2 * x))
+    np.testing.assert_allclose(got.a, 2.0, rtol=1e-12)
+    np.testing.assert_allclose(got.v2, 0.0, atol=1e-11)
+    np.testing.assert_allclose(got.s2, 0.0, atol=1e-11)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 5, 9])
+def test_theta_nodes_match_the_covariance(rank):
+    root = np.random.default_rng(rank).normal(size=(rank, rank))
+    covariance = root @ root.T
+    theta, weight = theta_nodes(covariance, ThetaRule())
+    assert weight.min() > 0
+    assert weight.sum() == pytest.approx(1.0)
+    scale = np.abs(covariance).max()
+    np.testing.assert_allclose(weight @ theta, 0.0, atol=1e-10 * scale)
+    # The lattice in three dimensions is the coarsest.
+    np.testing.assert_allclose((theta.T * weight) @ theta, covariance, atol=1e-4 * scale)
+
+
+def test_theta_of_a_singular_gram_matrix_stays_in_its_span():
+    theta, _ = theta_nodes(np.array([[1.0, -1.0], [-1.0, 1.0]]), ThetaRule())
+    np.testing.assert_allclose(theta[:, 0], -theta[:, 1], atol=1e-12)
+
+
+def test_no_centroids_is_one_type():
+    theta, weight = theta_nodes(np.zeros((3, 3)), ThetaRule())
+    assert theta.shape == (1, 3)
+    assert not theta.any()
+    np.testing.assert_array_equal(weight, [1.0])
+
+
+def test_odd_activations_need_half_of_the_types():
+    sizes = {"psi_p": 2, "psi_n": 2, "diffusion_time": 0.1}
+    odd = neurons(CENTROIDS, RandomFeatures(**sizes))
+    full = neurons(CENTROIDS, RandomFeatures(**sizes, activation=lambda x: np.tanh(x) + 1e-9 * x**2))
+    assert odd.n_types == (full.n_types + 1) // 2
+    for field in ("a", "v2", "s2"):
+        np.testing.assert_allclose(
+            odd.weight @ getattr(odd, field), full.weight @ getattr(full, field), atol=1e-7
+        )
+
+
+def test_the_table_equals_direct_averages(monkeypatch):
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05)
+    theta = np.random.default_rng(0).normal(size=400) * 3
+    table = module._moments(theta, 0.7, model, 1)
+    monkeypatch.setattr(module, "TABLE_ABOVE", 10_000)
+    direct = module._moments(theta, 0.7, model, 1)
+    for got, expected in zip(table, direct, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_refining_moves_no_moment(activation):
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05, activation=activation)
+    coarse, fine = neurons(PLAIN, model), neurons(PLAIN, model, n_normal=2)
+    for field in ("a", "c", "v2", "s2"):
+        np.testing.assert_allclose(getattr(coarse, field), getattr(fine, field), atol=1e-7)

@@ -1,0 +1,20 @@
+import numpy as np
+import pytest
+
+from diffclaims.theory.small import UNROLL, solve
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, UNROLL, UNROLL + 1, 9])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_solves_every_grid_point(size, columns):
+    rng = np.random.default_rng(size)
+    matrix = np.eye(size)[:, :, None, None] - 0.3 * (
+        rng.normal(size=(size, size, 4, 5)) + 1j * rng.normal(size=(size, size, 4, 5))
+    ) / np.sqrt(size)
+    right = rng.normal(size=(size, columns, 4, 5)) + 1j * rng.normal(size=(size, columns, 4, 5))
+    kept = matrix.copy(), right.copy()
+    found = solve(matrix, right)
+    assert found.shape == right.shape
+    np.testing.assert_allclose(np.einsum("abnm,bcnm->acnm", matrix, found), right, atol=1e-12)
+    np.testing.assert_array_equal(matrix, kept[0])
+    np.testing.assert_array_equal(right, kept[1])

@@ -1,0 +1,263 @@
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from reference import CASES, equations, mixtures, sampled
+
+from diffclaims.errors import InvalidInput, SolveFailed
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.schema import validate
+from diffclaims.theory import axis
+from diffclaims.theory.axis import solve_on_axis
+from diffclaims.theory.resolvent import solve_off_axis
+from diffclaims.theory.spectrum import densities, mean_eigenvalue, spectrum
+
+ONE = GaussianMixture([1.0], [[0.5, 1.5]], (0.5, 0.5))
+PLAIN = {
+    "one class": (ONE, RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.01)),
+    "one class, no atom": (ONE, RandomFeatures(psi_p=3, psi_n=4, diffusion_time=0.05)),
+    "isotropic": CASES["isotropic"][:2],
+    "two direction types": CASES["two direction types"][:2],
+    "relu": (ONE, RandomFeatures(psi_p=6, psi_n=2, diffusion_time=0.1, activation="relu")),
+}
+
+
+def moments(mixture, model):
+    """First two moments of the spectrum with one neuron type, from Wick's theorem.
+
+    U = M + fluctuation with M = W T W^T/d + c, T_j = sum_k pi_k a_k^2 (e2 s_kj + Delta); the fluctuation of
+    n sample covariances S_k adds sum_k pi_k (Tr S_k)^2 / (n p) to tr U^2/p.
+    """
+    eq = equations(mixture, model)
+    a2, v2, s2 = eq.neurons.a[0] ** 2, eq.neurons.v2[0], eq.neurons.s2[0]
+    t = (mixture.weights * a2) @ (model.signal * mixture.variances + model.noise)
+    c = mixture.weights @ (v2 + s2)
+    first, square = mixture.fractions @ t, mixture.fractions @ t**2
+    energy = a2 * model.signal * mixture.class_variance + v2
+    noise = model.psi_p / model.psi_n * (mixture.weights @ energy**2)
+    return first + c, first**2 + model.psi_p * square + 2 * c * first + c**2 + noise
+
+
+def second_moment(found, mixture, model):
+    eq = equations(mixture, model)
+    total = float(found.atom_mass * found.atom_eigenvalue**2)
+    x, w = np.polynomial.legendre.leggauss(128)
+    for lo, hi in found.bulk_edge.values:
+        angle = np.pi * (x + 1) / 2
+        at = lo * (hi / lo) ** ((1 - np.cos(angle)) / 2)
+        weight = at * np.log(hi / lo) * np.pi / 4 * w * np.sin(angle)
+        total += densities(eq, at).density @ (weight * at**2)
+    return total
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_mass_and_two_moments(name):
+    mixture, model = PLAIN[name]
+    found = spectrum(mixture, model)
+    validate(found, "spectrum")
+    first, second = moments(mixture, model)
+    # Bulks that almost touch are the hardest; the densities themselves are exact.
+    assert found.attrs["mass"] == pytest.approx(1.0, abs=5e-5)
+    assert found.attrs["first_moment"] == pytest.approx(first, rel=1e-5)
+    assert mean_eigenvalue(equations(mixture, model)) == pytest.approx(first, rel=1e-12)
+    assert second_moment(found, mixture, model) == pytest.approx(second, rel=1e-5)
+
+
+def test_mass_and_mean_with_centroids():
+    mixture, model = CASES["centroids"][:2]
+    found = spectrum(mixture, model)
+    assert found.attrs["mass"] == pytest.approx(1.0, abs=1e-3)
+    assert found.attrs["first_moment"] == pytest.approx(mean_eigenvalue(equations(mixture, model)), rel=2e-3)
+
+
+SAMPLED = {
+    "isotropic": (
+        GaussianMixture([0.5, 0.5], [1.5, 0.5]),
+        RandomFeatures(psi_p=4, psi_n=2, diffusion_time=0.05),
+    ),
+    "two direction types": (
+        GaussianMixture([0.25, 0.75], [[2.8, 0.2], [0.1, 0.9]], (0.5, 0.5)),
+        RandomFeatures(psi_p=4, psi_n=2, diffusion_time=0.05),
+    ),
+    "centroids": (
+        GaussianMixture([0.25, 0.75], [1.2, 0.6], (1.0,), [[1.0, 0.3], [0.3, 2.0]]),
+        RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.1),
+    ),
+    "relu": (
+        GaussianMixture([0.5, 0.5], [1.5, 0.5]),
+        RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.1, activation="relu"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_histograms_of_a_sampled_matrix(name):
+    mixture, model = SAMPLED[name]
+    eigenvalues, population, training, diagonal = sampled(mixture, model, 200, np.random.default_rng(0))
+    eq = equations(mixture, model)
+    assert diagonal.mean() == pytest.approx(mean_eigenvalue(eq), rel=0.02)
+    bins = np.geomspace(0.9 * eigenvalues[0], 1.1 * eigenvalues[-1], 14)
+    grid = np.linspace(0, 1, 61)
+    nodes = (bins[:-1, None] * (bins[1:] / bins[:-1])[:, None] ** grid).ravel()
+    nodes = np.unique(nodes)
+    found = densities(eq, nodes)
+
+    def cumulative(density):
+        steps = np.diff(nodes) * (density[..., 1:] + density[..., :-1]) / 2
+        total = np.concatenate([np.zeros((*steps.shape[:-1], 1)), np.cumsum(steps, axis=-1)], axis=-1)
+        return np.stack([np.interp(bins, nodes, row) for row in np.atleast_2d(total)])
+
+    def histogram(weights):
+        return np.stack([np.interp(bins, eigenvalues, np.cumsum(row)) for row in np.atleast_2d(weights)])
+
+    p = eigenvalues.size
+    mass = histogram(np.full(p, 1 / p))[0]
+    spectral = cumulative(found.density)[0]
+    if eq.neurons.n_types == 1:
+        # The peak at the noise floor is exact at any size: a count of modes, not a density.
+        at_floor = np.abs(eigenvalues / eq.lowest() - 1) < 1e-6
+        assert at_floor.sum() == max(0, p - round((1 + model.psi_n) * 200))
+        spectral = spectral + at_floor.mean() * (bins > eq.lowest())
+    np.testing.assert_allclose(spectral, mass, atol=0.01)
+    for density, weights in ((found.population, population), (found.training, training)):
+        total = weights.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(cumulative(density) / total, histogram(weights) / total, atol=0.03)
+
+
+# ---------------------------------------------------------------- the axis itself
+
+
+def test_nothing_is_smoothed():
+    mixture, model = PLAIN["one class"]
+    found = spectrum(mixture, model)
+    edges = found.bulk_edge.values
+    assert edges.shape == (3, 2)
+    gaps = [
+        np.geomspace(a * (1 + 1e-4), b * (1 - 1e-4), 25)
+        for a, b in zip(edges[:-1, 1], edges[1:, 0], strict=True)
+    ]
+    below = np.geomspace(1e-4, edges[0, 0] * (1 - 1e-4), 20)
+    above = np.geomspace(edges[2, 1] * (1 + 1e-4), 1e3, 20)
+    outside = densities(equations(mixture, model, n_normal=2), np.concatenate([below, *gaps, above]))
+    # Zero, not small.
+    assert not outside.density.any()
+    assert not outside.population.any()
+    assert not outside.training.any()
+
+
+@pytest.mark.parametrize(
+    ("bulk", "side", "inward"), [(0, 1, -1), (1, 0, 1), (1, 1, -1), (2, 0, 1), (2, 1, -1)]
+)
+def test_edges_are_square_roots(bulk, side, inward):
+    mixture, model = PLAIN["one class"]
+    lo, hi = spectrum(mixture, model).bulk_edge.values[bulk]
+    edge = (lo, hi)[side]
+    steps = (hi - lo) * np.array([1e-5, 4e-5, 16e-5])
+    at = edge + inward * steps
+    order = np.argsort(at)
+    density = np.empty(3)
+    density[order] = densities(equations(mixture, model, n_normal=2), at[order]).density
+    np.testing.assert_allclose(density[1:] / density[:-1], 2.0, rtol=0.02)
+
+
+def test_the_limit_from_above():
+    eq = equations(*PLAIN["isotropic"])
+    inside = spectrum(*PLAIN["isotropic"]).bulk_edge.values.mean(axis=1)
+    on, diagnosis = solve_on_axis(eq, inside)
+    assert diagnosis.ok
+    assert diagnosis.residual < 1e-10
+    for height in (1e-5, 1e-6):
+        above, _ = solve_off_axis(eq, inside * (1 + 1j * height), warm_up=400)
+        distance = np.abs(above.q / on.q - 1).max()
+        assert distance < 20 * height
+
+
+@settings(max_examples=3)
+@given(mixtures(centroids=False))
+def test_class_energies_add_up_to_the_trace(mixture):
+    # Tr U R = sum_k pi_k n [delta_k/(1 + delta_k)] + noise part: the first moment, class by class.
+    model = RandomFeatures(psi_p=3, psi_n=4, diffusion_time=0.1)
+    found = spectrum(mixture, model)
+    eq = equations(mixture, model)
+    expected = (
+        model.psi_p
+        / model.psi_n
+        * (eq.neurons.a[0] ** 2 * model.signal * mixture.class_variance + eq.neurons.v2[0])
+    )
+    # Both energies integrate to the class's total, (1/n) Tr S_k.
+    for name in ("bulk_population_energy", "bulk_training_energy"):
+        np.testing.assert_allclose(found[name].sum("bulk"), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("psi_p", "psi_n"), [(8, 4), (2, 4), (16, 1)])
+def test_atom(psi_p, psi_n):
+    found = spectrum(ONE, RandomFeatures(psi_p=psi_p, psi_n=psi_n, diffusion_time=0.05))
+    assert float(found.atom_mass) == pytest.approx(max(0.0, 1 - (1 + psi_n) / psi_p))
+    assert float(found.bulk_mass.sum() + found.atom_mass) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_generalization_bulk_holds_one_mode_per_dimension():
+    model = RandomFeatures(psi_p=64, psi_n=8, diffusion_time=0.01)
+    found = spectrum(GaussianMixture([1.0], [1.0]), model)
+    marked = found.bulk_generalization.values == 1
+    assert marked.any()
+    assert not marked.all()
+    assert float(found.bulk_mass[marked].sum()) == pytest.approx(1 / 64, rel=1e-3)
+    # Population energy sits there; training energy is in the memorization bulk, too.
+    assert found.bulk_population_energy[0, marked].sum() > found.bulk_population_energy[0, ~marked].sum()
+
+
+def test_permuting_classes_permutes_the_energies():
+    mixture, model = PLAIN["two direction types"]
+    order = [1, 0]
+    moved = GaussianMixture(mixture.weights[order], mixture.variances[order], mixture.fractions)
+    at = np.geomspace(0.01, 20, 60)
+    one, two = densities(equations(mixture, model), at), densities(equations(moved, model), at)
+    np.testing.assert_allclose(two.density, one.density, atol=1e-8)
+    np.testing.assert_allclose(two.population, one.population[order], atol=1e-8)
+    np.testing.assert_allclose(two.training, one.training[order], atol=1e-8)
+
+
+# ---------------------------------------------------------------- what else a user sees
+
+
+def test_default_eigenvalues_and_attributes():
+    mixture, model = PLAIN["one class"]
+    found = spectrum(mixture, model)
+    assert found.sizes["eigenvalue"] == 400
+    assert found.attrs["outcome"] == "converged"
+    assert found.attrs["residual"] < 1e-10
+    assert found.attrs["accuracy"] == pytest.approx(abs(found.attrs["mass"] - 1))
+    plain = spectrum(mixture, model, [0.1, 1.0], bulks=False)
+    assert "bulk_edge" not in plain
+
+
+@pytest.mark.parametrize(
+    "eigenvalues", [[], [0.0, 1.0], [-1.0], [2.0, 1.0], [1.0, 1.0], [np.nan], [[1.0, 2.0]], "all"]
+)
+def test_bad_eigenvalues(eigenvalues):
+    with pytest.raises(InvalidInput, match=r"eigenvalues .* positive and increasing"):
+        spectrum(*PLAIN["one class"], eigenvalues)
+
+
+def test_missing_mass_raises_or_is_recorded(monkeypatch):
+    mixture, model = PLAIN["one class"]
+    module = sys.modules["diffclaims.theory.spectrum"]
+    edges = spectrum(mixture, model).bulk_edge.values
+    monkeypatch.setattr(module, "_edges", lambda *_: edges)
+    monkeypatch.setattr(module, "BULK_NODES", 3)
+    with pytest.raises(SolveFailed, match=r"further from 1 than mass_accuracy = 1e-12.*throw=False"):
+        spectrum(mixture, model, mass_accuracy=1e-12)
+    found = spectrum(mixture, model, mass_accuracy=1e-12, throw=False)
+    assert found.attrs["accuracy"] > 1e-12
+
+
+def test_a_point_without_solution_is_reported(monkeypatch):
+    monkeypatch.setattr(axis, "_physical", lambda state: np.zeros(state.z.size, dtype=bool))
+    eq = equations(*PLAIN["one class"])
+    with pytest.raises(SolveFailed, match="the resolvent on the real axis"):
+        solve_on_axis(eq, np.array([1.0]))
+    _, diagnosis = solve_on_axis(eq, np.array([1.0]), throw=False)
+    assert not diagnosis.ok
