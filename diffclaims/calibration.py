@@ -356,7 +356,7 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
     ):
         null.add_column(head, overflow="fold")
     power = Table(box=style, title='power: "holds" where the claim is true', title_justify="left")
-    for head in ("claim", "case", *(f"{n} seeds" for n in POWER_SEEDS)):
+    for head in ("claim", "case", "seeds in all", *(f"{n} seeds" for n in POWER_SEEDS)):
         power.add_column(head, overflow="fold")
     for claim, dataset in found.items():
         count, total = false_holds(dataset)
@@ -369,7 +369,9 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
             _rate(worst, total),
         )
         rates = zip(dataset["holds"].values.tolist(), dataset["repetitions"].values.tolist(), strict=True)
-        power.add_row(claim, str(dataset.attrs["power_case"]), *(_short(h, r) for h, r in rates))
+        used = int((dataset["repetitions"] * dataset["n_seeds"]).max())
+        case = str(dataset.attrs["power_case"])
+        power.add_row(claim, case, str(used), *(_short(h, r) for h, r in rates))
     console = Console(width=max(60, width), highlight=False, legacy_windows=False)
     with console.capture() as capture:
         console.print(null)
@@ -383,7 +385,7 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
 
 def _short(count: int, total: int) -> str:
     low, high = interval(count, total)
-    return f"{100 * count / total:.0f} % [{100 * low:.0f}, {100 * high:.0f}] of {total}"
+    return f"{100 * count / total:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

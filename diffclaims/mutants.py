@@ -18,6 +18,7 @@ import io
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -500,6 +501,8 @@ def _cost(case: Case) -> tuple[float, bool]:
     return cost, case.role is not Role.REGIME
 
 
+#: Width of a cell; the grid of the seven claims then takes this many characters.
+_CELL_WIDTH, _FULL_WIDTH = 16, 146
 _STYLE = {
     "caught": "green",
     "invalid": "cyan",
@@ -508,6 +511,11 @@ _STYLE = {
     "not run": "yellow",
     "not targeted": "dim",
 }
+
+
+def _broken(name: str) -> str:
+    """A name over several lines, broken after its hyphens, so that the grid of all claims fits."""
+    return "\n".join(textwrap.wrap(name, _CELL_WIDTH))
 
 
 def render(findings: Sequence[Finding], *, width: int = 150, color: bool = False) -> str:
@@ -528,15 +536,16 @@ def render(findings: Sequence[Finding], *, width: int = 150, color: bool = False
     at = {(f.mutant, f.claim): f for f in findings}
     number: dict[str, int] = {}
     table = Table(box=box.ASCII if ascii_only else box.SIMPLE_HEAD, padding=(0, 1))
-    for head in ("mutant", *claims):
-        table.add_column(head, overflow="fold")
+    table.add_column("mutant", no_wrap=width >= _FULL_WIDTH, overflow="fold")
+    for claim in claims:
+        table.add_column(_broken(claim), overflow="fold")
     for mutant in mutants:
         cells = []
         for claim in claims:
             one = at[mutant, claim]
             text = Text("-" if one.state == "not targeted" else one.state, style=_STYLE[one.state])
             if one.case:
-                text.append(f"\n{one.case}", style="not bold default")
+                text.append(f"\n{_broken(one.case)}", style="not bold default")
             elif one.reason:
                 text.append(f" [{number.setdefault(one.reason, len(number) + 1)}]")
             cells.append(text)
