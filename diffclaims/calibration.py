@@ -351,13 +351,8 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
     ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
     style = box.ASCII if ascii_only else box.SIMPLE_HEAD
     null = Table(box=style, title='"holds" where the classes are alike', title_justify="left")
-    for head in (
-        "claim",
-        "null case",
-        "seeds",
-        f"false holds (limit {100 * LIMIT:g} %)",
-        "worst single effect",
-    ):
+    heads = ("claim", "null case", "seeds", f"false holds (limit {100 * LIMIT:g} %)", "false fails")
+    for head in (*heads, "worst null effect alone"):
         null.add_column(head, overflow="fold")
     power = Table(box=style, title='power: "holds" where the claim is true', title_justify="left")
     for head in ("claim", "case", "seeds in all", *(f"{n} seeds" for n in POWER_SEEDS)):
@@ -371,6 +366,7 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
             f"{dataset.attrs['null_case']}, d = {dataset.attrs['n_dims']}",
             str(dataset.attrs["seeds_per_repetition"]),
             _rate(count, total) + ("" if count <= LIMIT * total else " ABOVE THE LIMIT"),
+            _rate(int((dataset["outcome"].values == -1).sum()), total),
             _rate(worst, total),
         )
         rates = zip(dataset["holds"].values.tolist(), dataset["repetitions"].values.tolist(), strict=True)
@@ -382,7 +378,9 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
         console.print(null)
         console.print(power)
         console.print(
-            f"[{100 * COVERAGE:g} % Clopper-Pearson intervals], in %; no seed is in two repetitions",
+            f"in brackets: {100 * COVERAGE:g} % Clopper-Pearson intervals, in %; fails: one effect is enough, where "
+            "all must hold; worst null effect alone: of the effects that are zero there, the one that would hold "
+            "most often by itself; no seed is in two repetitions of one size",
             markup=False,
         )
     return capture.get()
