@@ -170,7 +170,11 @@ def _settle(equations: Equations, state: State, tolerance: float) -> State:
     if doubtful.size:
         part = state.take(doubtful)
         trial, size, _ = equations.newton(
-            part.z, part.y.real + 0j, part.delta.real + 0j, tolerance=tolerance, max_steps=30
+            part.z,
+            part.y.real.astype(complex),
+            part.delta.real.astype(complex),
+            tolerance=tolerance,
+            max_steps=30,
         )
         near = np.maximum(_change(part.y, trial.y), _change(part.delta, trial.delta)) <= 10 * DOUBTFUL
         fine = near & (size <= tolerance) & _increasing(equations, trial)

@@ -1,0 +1,124 @@
+"""Time of spectra and learning curves, next to the accuracy reached. Times are recorded, never asserted.
+
+The two slow ones (the root solve that spectra are compared with, ten classes with centroids) run
+with `--benchmark-only`.
+"""
+
+import resource
+
+import numpy as np
+import pytest
+from scipy.optimize import root
+
+from diffclaims.mixture import GaussianMixture
+from diffclaims.model import RandomFeatures
+from diffclaims.theory.curves import learning_curves
+from diffclaims.theory.neurons import neurons
+from diffclaims.theory.spectrum import spectrum
+
+pytest.importorskip("pytest_benchmark")
+
+ONE = GaussianMixture([1.0], [[0.5, 1.5]], (0.5, 0.5))
+ONE_MODEL = RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.01)
+EIGENVALUES = np.concatenate([np.geomspace(1.5e-3, 0.5, 200), np.linspace(0.51, 12.0, 200)])
+TIMES = np.geomspace(0.1, 1e5, 200)
+
+
+def slow(request):
+    if not request.config.getoption("--benchmark-only"):
+        pytest.skip("slow: run with --benchmark-only")
+
+
+def by_root_finding(eigenvalues):
+    """The density as the field computes it: each eigenvalue alone, its three saddle-point equations
+    (arXiv:2505.17638) by Levenberg-Marquardt, walking down to the real axis from far above it."""
+    m, model = ONE, ONE_MODEL
+    types = neurons(m, model, n_normal=2)
+    psi_p, psi_n = model.psi_p, model.psi_n
+    a2, b2 = model.signal * types.a[0, 0] ** 2, model.noise * types.a[0, 0] ** 2
+    v2, s2 = types.v2[0, 0], types.s2[0, 0]
+
+    def mismatch(x, z):
+        q, r, s = x[0] + 1j * x[1], x[2] + 1j * x[3], x[4] + 1j * x[5]
+        common = 1 + psi_p / psi_n * (a2 * r + v2 * q)
+        inner = 1 / (psi_p * b2 + 1 / q + m.variances[0] * psi_p * a2 / common)
+        gaps = (
+            s - inner @ m.fractions,
+            r - inner @ (m.fractions * m.variances[0]),
+            psi_p * (s2 - z) + psi_p * v2 / common + (1 - psi_p) / q - s / q**2,
+        )
+        return [part for gap in gaps for part in (gap.real, gap.imag)]
+
+    heights = [*range(100, 0, -1), 0.9, 0.7, 0.5, 0.3, *np.logspace(-1, -9, 9)]
+    found = []
+    for value in eigenvalues:
+        start = -1 / (value + 100j)
+        x = np.array([start.real, start.imag] * 3)
+        for height in heights:
+            x = root(mismatch, x, args=(value + 1j * height,), method="lm").x
+        found.append(abs(x[1]) / np.pi)
+    return np.array(found)
+
+
+def test_400_eigenvalues_of_one_class(benchmark):
+    found = benchmark.pedantic(
+        spectrum, (ONE, ONE_MODEL, EIGENVALUES), {"bulks": False}, rounds=10, warmup_rounds=1
+    )
+    benchmark.extra_info["residual"] = found.attrs["residual"]
+
+
+def test_the_same_by_root_finding(benchmark, request):
+    slow(request)
+    # A tenth of the list: the work is the same for each eigenvalue.
+    part = EIGENVALUES[::10]
+    found = benchmark.pedantic(by_root_finding, (part,), rounds=1)
+    exact = spectrum(ONE, ONE_MODEL, part, bulks=False).density.values
+    inside = exact > 0
+    benchmark.extra_info["share_of_the_list"] = part.size / EIGENVALUES.size
+    benchmark.extra_info["largest_difference"] = float(np.abs(found - exact).max())
+    # Where it does not stray the two agree; at an edge its smoothing shows.
+    assert np.median(np.abs(found[inside] / exact[inside] - 1)) < 1e-5
+
+
+def ten_classes(gram=None):
+    return GaussianMixture(np.full(10, 0.1), np.linspace(0.5, 2.0, 10), (1.0,), gram)
+
+
+def random_gram(seed):
+    x = np.random.default_rng(seed).normal(size=(10, 20))
+    return x @ x.T / 20
+
+
+CURVES = {
+    "two classes": (
+        GaussianMixture([0.5, 0.5], [1.5, 0.5]),
+        RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.01),
+    ),
+    "two classes, centroids": (
+        GaussianMixture([0.25, 0.75], [1.2, 0.6], (1.0,), [[1.0, 0.3], [0.3, 2.0]]),
+        RandomFeatures(psi_p=4, psi_n=3, diffusion_time=0.1),
+    ),
+    "ten classes": (ten_classes(), RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05)),
+}
+
+
+def record(benchmark, curves):
+    for name in ("accuracy", "levels", "neuron_types"):
+        benchmark.extra_info[name] = curves.attrs[name]
+    benchmark.extra_info["peak_memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_200_training_times(benchmark, name):
+    curves = benchmark.pedantic(learning_curves, (*CURVES[name], TIMES), rounds=5, warmup_rounds=1)
+    record(benchmark, curves)
+    assert curves.attrs["accuracy"] <= 1e-5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_ten_classes_with_centroids(benchmark, request, seed):
+    slow(request)
+    model = RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05)
+    curves = benchmark.pedantic(learning_curves, (ten_classes(random_gram(seed)), model, TIMES), rounds=1)
+    record(benchmark, curves)
+    assert curves.attrs["accuracy"] <= 1e-3
