@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from diffclaims import cli, schema
+from diffclaims.calibration import Pool
 from diffclaims.claim import Case, Claim, Role, load_claims
 from diffclaims.effects import order_effects
 from diffclaims.errors import SubjectInvalid
@@ -261,6 +262,15 @@ def test_the_grid_names_cases_reasons_and_what_escaped():
 )
 def test_the_theory_is_told_from_its_mutants(claim, mutant):
     assert Hunt(SUBJECT).find(CLAIMS[claim], mutant).state == "caught"
+
+
+def test_a_stochastic_subject_is_told_from_its_mutants_where_its_seeds_decide():
+    subject = Pool(seeds=tuple(range(8)), n_dims=20, speciation_dims=6, n_points=4)
+    hunt = Hunt(subject)
+    found = hunt.find(CLAIMS["variance-order"], "labels-swapped")
+    # At this size a ratio of 1.25 is inconclusive for the subject itself, so that it cannot catch anything.
+    assert (found.state, found.case) == ("caught", "ratio-2")
+    assert hunt.find(CLAIMS["variance-order"], "nan").state == "invalid"
 
 
 def test_the_command_prints_the_grid_and_succeeds(capsys):
