@@ -87,7 +87,9 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
         for milestone, levels, target in (("mem", MEMORIZATION, 1.0), ("gen", GENERALIZATION, 0.0)):
             for level in levels:
                 points = [log_time(c, milestone, level, k) for c in curves]  # type: ignore[arg-type]
-                slope = sum(w * value for w, (value, _) in zip(weights, points, strict=True))
+                # A size in the middle weighs nothing, and nothing times a time never reached is no number.
+                with np.errstate(invalid="ignore"):
+                    slope = sum(w * value for w, (value, _) in zip(weights, points, strict=True))
                 error = sum(abs(w) * e for w, (_, e) in zip(weights, points, strict=True))
                 # Never reached at some size: no exponent, as far outside as can be.
                 inside = np.where(np.isfinite(slope), EXPONENT_TOLERANCE - np.abs(slope - target), -np.inf)

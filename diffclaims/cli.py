@@ -13,6 +13,8 @@ from diffclaims.errors import DiffclaimsError
 #: Subcommand -> (module with ``add_arguments(parser)`` and ``run(args) -> int``, what it does).
 #: Imported only when asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "mutants": ("diffclaims.mutants", "check that every claim rejects subjects that are wrong"),
+    "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
 }
 

@@ -63,8 +63,8 @@ def log_time(curves: xr.Dataset, milestone: Milestone, threshold: float, which: 
 
 
 def difference(later: Floats, first: Floats) -> Floats:
-    """``later - first``, where two times that are never reached are a tie."""
-    both = np.isposinf(later) & np.isposinf(first)
+    """``later - first``, where two values that are infinite alike are a tie, not NaN."""
+    both = np.isinf(later) & (later == first)
     return np.subtract(later, first, out=np.zeros_like(later), where=~both)
 
 

@@ -65,6 +65,15 @@ SCHEMAS: dict[str, Schema] = {
             "tau_mem": Variable(("class",), "training time", "time to memorize", allow_inf=True),
         }
     ),
+    "calibration": Schema(
+        {
+            "outcome": Variable(("repetition",), "1", "1 holds, 0 inconclusive, -1 fails, under the null"),
+            "effect_outcome": Variable(("effect", "repetition"), "1", "the same, of each effect alone"),
+            "holds": Variable(("n_seeds",), "1", "repetitions that hold where the claim is true"),
+            "repetitions": Variable(("n_seeds",), "1", "repetitions where the claim is true"),
+        },
+        increasing=("n_seeds",),
+    ),
     "spectrum": Schema(
         {
             "density": Variable(("eigenvalue",), "1/eigenvalue", "density of eigenvalues of U"),

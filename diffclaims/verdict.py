@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -81,6 +81,8 @@ class Effect:
         Absolute numerical accuracy of `value`, >= 0.
     n_seeds : int
         Repetitions behind `stderr`; 0 for an exact value or a known standard error.
+    samples : tuple of float
+        The values by seed behind it, in the order of the seeds; empty where there are none.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class Effect:
     stderr: float = 0.0
     accuracy: float = 0.0
     n_seeds: int = 0
+    samples: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("value", "threshold", "stderr", "accuracy"):
@@ -142,7 +145,8 @@ class Effect:
             That limit exists from 10 repetitions on; with fewer, `stderr` is infinite and the effect
             inconclusive, since a mean of infinite and finite values has no honest error.
         """
-        values = np.sort(np.asarray(values_per_seed, dtype=np.float64).ravel())
+        samples = np.asarray(values_per_seed, dtype=np.float64).ravel()
+        values = np.sort(samples)
         n = values.size
         if n == 0 or np.isnan(values).any():
             raise InvalidInput.of(
@@ -158,7 +162,15 @@ class Effect:
             value, stderr = float(values[0]), 0.0
         else:
             value, stderr = _median_and_stderr(values, threshold)
-        return cls(name=name, value=value, threshold=threshold, stderr=stderr, accuracy=accuracy, n_seeds=n)
+        return cls(
+            name=name,
+            value=value,
+            threshold=threshold,
+            stderr=stderr,
+            accuracy=accuracy,
+            n_seeds=n,
+            samples=tuple(samples.tolist()),
+        )
 
     @property
     def margin(self) -> float:

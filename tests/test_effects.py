@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from diffclaims.claim import load_claims
 from diffclaims.effects import difference, effect, log_time, order_effects
+from diffclaims.mutants import Mutant
 from diffclaims.provenance import provenance
 from diffclaims.schema import stamp
-from diffclaims.verdict import Outcome
+from diffclaims.subjects.theory import SUBJECT
+from diffclaims.verdict import Effect, Outcome, Verdict
 
 TIMES = np.geomspace(1e-2, 1e4, 400)
 
@@ -65,14 +70,6 @@ def test_seeds_are_paired():
         assert e.outcome is Outcome.HOLDS
 
 
-def test_times_that_are_never_reached():
-    """One of two that is never reached is later by infinity; two such times tie."""
-    inf = np.array([np.inf])
-    assert difference(inf, np.array([1.0])) == [np.inf]
-    assert difference(np.array([1.0]), inf) == [-np.inf]
-    assert difference(inf, inf) == [0.0]
-
-
 def test_an_unreached_threshold_is_infinite():
     values, _ = log_time(curves([1.0, 1.0]), "mem", 2.0, 0)
     assert np.isposinf(values).all()
@@ -81,3 +78,29 @@ def test_an_unreached_threshold_is_infinite():
 def test_one_value_of_an_exact_subject():
     e = effect("x", np.array([0.2]), 0.01, stochastic=False)
     assert (e.value, e.accuracy, e.n_seeds) == (0.2, 0.01, 0)
+
+
+def test_values_that_are_infinite_alike_are_a_tie():
+    later = np.array([np.inf, -np.inf, np.inf, -np.inf, 2.0, np.inf])
+    first = np.array([np.inf, -np.inf, -np.inf, np.inf, 0.5, 0.5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = difference(later, first)
+    np.testing.assert_array_equal(found, [0.0, 0.0, np.inf, -np.inf, 1.5, np.inf])
+
+
+def test_an_effect_keeps_its_values_in_the_order_of_the_seeds():
+    effect = Effect.from_samples("e", [3.0, 1.0, 2.0])
+    assert effect.samples == (3.0, 1.0, 2.0)
+    # They are not part of what an effect is: an equal summary is an equal effect.
+    assert effect == Effect.from_samples("e", [1.0, 2.0, 3.0])
+    assert "samples" not in repr(effect)
+
+
+def test_no_exponent_is_as_far_outside_as_can_be_and_no_warning():
+    claim = next(c for c in load_claims() if c.id == "two-phases")
+    case = next(c for c in claim.cases if c.name == "moderate-n")
+    data = claim.measure(Mutant(SUBJECT, "no-memorization"), case)
+    verdict = Verdict(claim.judge(case, data))
+    assert verdict.outcome is Outcome.FAILS
+    assert verdict.worst.value == -np.inf
