@@ -187,7 +187,6 @@ CLAIM = Claim(
             gram=FAR_APART,
             milestone="mem",
             role=Role.OUTSIDE,
-            expect=frozenset({Outcome.FAILS}),
             note="the memorization times of the same classes do not reverse at any weight tried",
         ),
         case(
@@ -204,8 +203,10 @@ CLAIM = Claim(
             gram=FAR_APART,
             weights=(0.02, 0.1, 0.5),
             role=Role.OUTSIDE,
-            expect=frozenset({Outcome.FAILS}),
-            note="at this variance ratio the same centroids do not reverse the order even at weight 0.02",
+            note=(
+                "at this variance ratio the same centroids do not reverse the order in high dimension, even at "
+                "weight 0.02; at finite size, where that weight is a handful of samples, they do"
+            ),
         ),
     ),
     measures=frozenset({"learning_curves"}),

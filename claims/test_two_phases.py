@@ -165,7 +165,6 @@ CLAIM = Claim(
             256,
             0.05,
             role=Role.OUTSIDE,
-            expect=frozenset({Outcome.FAILS}),
             note=(
                 "tau_mem grows faster or slower than psi_n here: the gap of finite samples inside the "
                 "generalization bulk, which falls with psi_n, still meets the threshold for some classes, and "
