@@ -48,7 +48,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             **{k: {**v, "seeds": 4} for k, v in _PAIR.items()},
             **_weights(256, 0.1, 0.3, 0.05, 0.9, seeds=3, steps=2000),
             "ten-n64": {**_TEN, "seeds": 2},
-            "balanced-n256": {"size": 128, "seeds": 2, "steps": 8000},
+            "balanced-n256": {"size": 128, "seeds": 1, "steps": 8000},
         },
     },
     "gpu": {
