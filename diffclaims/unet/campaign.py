@@ -1,9 +1,10 @@
 """A list of runs, done one after the other or spread over processes, GPUs and nodes.
 
-Spreading follows the environment that ``torchrun`` sets (RANK, WORLD_SIZE, LOCAL_RANK): runs are independent, so all
-that is needed of a launcher is to start N processes and tell each which one it is. torchrun comes with torch,
-works on one machine and on many, and asks for no scheduler; submitit and dask would each add a dependency to do no more.
-Process r takes runs r, r + N, ... and then whatever nobody holds; a lock on each run's folder keeps two apart.
+Spreading follows the environment that ``torchrun`` sets (RANK, WORLD_SIZE, LOCAL_RANK): runs are
+independent, so all that is needed of a launcher is to start N processes and tell each which one it is.
+torchrun comes with torch, works on one machine and on many, and asks for no scheduler; submitit and dask
+would each add a dependency to do no more. Process r takes runs r, r + N, ... and then whatever nobody
+holds; a lock on each run's folder keeps two apart.
 """
 
 from __future__ import annotations
@@ -36,8 +37,12 @@ def place_of(environ: Mapping[str, str] | None = None) -> tuple[int, int]:
     except ValueError:
         rank, world = -1, 0
     if not 0 <= rank < world:
-        raise InvalidInput.of("RANK, WORLD_SIZE", given, "be integers with 0 <= RANK < WORLD_SIZE",
-                              "start with torchrun, or unset both")  # fmt: skip
+        raise InvalidInput.of(
+            "RANK, WORLD_SIZE",
+            given,
+            "be integers with 0 <= RANK < WORLD_SIZE",
+            "start with torchrun, or unset both",
+        )
     return rank, world
 
 

@@ -55,8 +55,9 @@ def planted_checks(
     Returns
     -------
     list of Check
-        Memorized fraction (at least 0.99 and at most 0.002), membership AUC (at least 0.95; within four standard errors of 0.5) and
-        the largest deviation of simulated U-turns from the oracle's return probability, in standard errors (at most 4).
+        Memorized fraction (at least 0.99 and at most 0.002), membership AUC (at least 0.95; within four
+        standard errors of 0.5) and the largest deviation of simulated U-turns from the oracle's return
+        probability, in standard errors (at most 4).
     """
     config = probe or ProbeConfig()
     device = torch.device("cpu")
@@ -72,15 +73,29 @@ def planted_checks(
     for name, denoiser in planted.items():
         memorizer = name == "empirical"
         for sampler in SAMPLERS:
-            images = sample(denoiser, data.train, n=n_samples, sampler=sampler, high=8.0, low=0.1, steps=steps,
-                            seed=mix(seed, SAMPLE), device=device)  # fmt: skip
+            images = sample(
+                denoiser,
+                data.train,
+                n=n_samples,
+                sampler=sampler,
+                high=8.0,
+                low=0.1,
+                steps=steps,
+                seed=mix(seed, SAMPLE),
+                device=device,
+            )
             flat = images.reshape(len(images), -1).astype(np.float64)
             label = posterior(flat, 0.1, moments, weights).argmax(axis=1)
             copies = find_copies(images, label, data.train, data.labels, radii)
             share = float(np.nansum(copies.memorized * copies.count) / copies.count.sum())
-            out.append(Check(name=f"{name}: memorized fraction, {sampler}", value=share,
-                             limit=">= 0.99" if memorizer else "<= 0.002",
-                             passed=share >= 0.99 if memorizer else share <= 0.002))  # fmt: skip
+            out.append(
+                Check(
+                    name=f"{name}: memorized fraction, {sampler}",
+                    value=share,
+                    limit=">= 0.99" if memorizer else "<= 0.002",
+                    passed=share >= 0.99 if memorizer else share <= 0.002,
+                )
+            )
         found = measure(denoiser)
         for k, c in enumerate(data.classes):
             train, test = (
@@ -89,9 +104,14 @@ def planted_checks(
             value = float(auc(train, test))
             n, m = np.isfinite(train).sum(), np.isfinite(test).sum()
             noise = float(np.sqrt((n + m + 1) / (12 * n * m)))
-            out.append(Check(name=f"{name}: membership AUC, {c}", value=value,
-                             limit=">= 0.95" if memorizer else f"within {4 * noise:.3f} of 0.5",
-                             passed=value >= 0.95 if memorizer else abs(value - 0.5) <= 4 * noise))  # fmt: skip
+            out.append(
+                Check(
+                    name=f"{name}: membership AUC, {c}",
+                    value=value,
+                    limit=">= 0.95" if memorizer else f"within {4 * noise:.3f} of 0.5",
+                    passed=value >= 0.95 if memorizer else abs(value - 0.5) <= 4 * noise,
+                )
+            )
     rng = np.random.default_rng(mix(seed, UTURN))
     side = data.resolution
     for k, (m, c) in enumerate(zip(moments, data.classes, strict=True)):
@@ -108,11 +128,26 @@ def planted_checks(
             )
             exact = [many if j == k else many[:1] for j in range(k_all)]
             want = oracle_uturns(exact, [level], moments, weights, rng=rng)[0][k, k, 0]
-            ends = uturns(gaussian, start, level=level, returns=1, high=8.0, low=0.1, steps=steps,
-                          seed=mix(seed, UTURN, k, i), device=device)  # fmt: skip
+            ends = uturns(
+                gaussian,
+                start,
+                level=level,
+                returns=1,
+                high=8.0,
+                low=0.1,
+                steps=steps,
+                seed=mix(seed, UTURN, k, i),
+                device=device,
+            )
             p = posterior(ends.reshape(n_uturns, -1).astype(np.float64), 0.1, moments, weights)
             error = np.sqrt(max(want * (1 - want), 1 / n_uturns) / n_uturns)
             worst = max(worst, abs(float((p.argmax(axis=1) == k).mean()) - want) / error)
-        out.append(Check(name=f"gaussian: U-turns against the oracle, {c}", value=worst,
-                         limit="<= 4 standard errors", passed=worst <= 4))  # fmt: skip
+        out.append(
+            Check(
+                name=f"gaussian: U-turns against the oracle, {c}",
+                value=worst,
+                limit="<= 4 standard errors",
+                passed=worst <= 4,
+            )
+        )
     return out

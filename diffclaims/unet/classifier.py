@@ -1,4 +1,4 @@
-"""A small classifier of all ten classes: whose class a generated image is, and features to compare sets in."""
+"""A small classifier of all ten classes: the class of a generated image, and features to compare sets in."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ class _Net(nn.Module):
     def __init__(self, resolution: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-            nn.Linear(32 * (resolution // 4) ** 2, 32), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32 * (resolution // 4) ** 2, 32),
+            nn.ReLU(),
+        )
         self.head = nn.Linear(32, 10)
 
 
@@ -54,7 +60,8 @@ class Classifier:
     def classes_of(self, images: NDArray[np.floating], classes: tuple[str, ...]) -> NDArray[np.int64]:
         """Return the position in `classes` of each image, or ``len(classes)`` for none of them.
 
-        None: the most likely of the ten classes is not among them, or its probability is below `REJECT_BELOW`.
+        None: the most likely of the ten classes is not among them, or its probability is below
+        `REJECT_BELOW`.
         """
         probabilities, _ = self(images)
         position = np.full(10, len(classes))
@@ -91,8 +98,8 @@ def train_classifier(
 ) -> Classifier:
     """Train (or read from `cache`) the classifier for one resolution and control.
 
-    With a control, its classes are shown with the contrast they have in the run; otherwise a scaled image would be
-    an unknown object to it.
+    With a control, its classes are shown with the contrast they have in the run; otherwise a scaled image
+    would be an unknown object to it.
     """
     net = _Net(resolution)
     name = f"classifier-{resolution}"
@@ -110,7 +117,7 @@ def train_classifier(
         net = _Net(resolution)
         optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
         for _ in range(epochs):
-            for batch in torch.randperm(len(x)).split(128):
+            for batch in torch.split(torch.randperm(len(x)), 128):
                 loss = functional.cross_entropy(net.head(net.body(x[batch])), y[batch])
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

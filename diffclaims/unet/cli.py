@@ -61,8 +61,14 @@ def _choice(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="NAME", help="only this experiment (repeatable)"
     )
     parser.add_argument("--seeds", type=int, help="seeds of each experiment instead of the preset's")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-                        help="override one setting of every run (repeatable); tuples with commas")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="override one setting of every run (repeatable); tuples with commas",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +139,8 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
             paths, source, args.out, campaign=args.preset, command=command, cache=args.results / "classifiers"
         )
         print(
-            f"{path}: {len(paths)} of {sum(r.name == name for r in chosen)} seeds, {path.stat().st_size} bytes"
+            f"{path}: {len(paths)} of {sum(r.name == name for r in chosen)} seeds, "
+            f"{path.stat().st_size} bytes"
         )
         if args.sheets is not None:
             sample_sheet(args.sheets / f"{name}.png", paths[0])

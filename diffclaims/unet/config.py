@@ -59,23 +59,53 @@ class DataConfig:
         for name in self.classes:
             parse_class(name)
         k = len(self.classes)
-        _check(k >= 1 and len(set(self.classes)) == k, "classes", self.classes, "name each class once",
-               f"choose from {', '.join(CLASS_NAMES)}")  # fmt: skip
+        _check(
+            k >= 1 and len(set(self.classes)) == k,
+            "classes",
+            self.classes,
+            "name each class once",
+            f"choose from {', '.join(CLASS_NAMES)}",
+        )
         if not self.weights:
             object.__setattr__(self, "weights", tuple(1.0 / k for _ in range(k)))
         w = np.asarray(self.weights, dtype=float)
-        _check(w.size == k and bool((w > 0).all()) and abs(float(w.sum()) - 1) < 1e-9, "weights", self.weights,
-               f"be {k} positive numbers that sum to 1", "give one weight for each class")  # fmt: skip
-        _check(self.size_of in ("n_total", "n_majority", "n_class"), "size_of", self.size_of,
-               "be n_total, n_majority or n_class", "say what `size` counts")  # fmt: skip
-        _check(self.size_of != "n_class" or float(np.ptp(w)) < 1e-12, "size_of", self.size_of,
-               "be n_total or n_majority when weights differ", "say which number stays fixed")  # fmt: skip
+        _check(
+            w.size == k and bool((w > 0).all()) and abs(float(w.sum()) - 1) < 1e-9,
+            "weights",
+            self.weights,
+            f"be {k} positive numbers that sum to 1",
+            "give one weight for each class",
+        )
+        _check(
+            self.size_of in ("n_total", "n_majority", "n_class"),
+            "size_of",
+            self.size_of,
+            "be n_total, n_majority or n_class",
+            "say what `size` counts",
+        )
+        _check(
+            self.size_of != "n_class" or float(np.ptp(w)) < 1e-12,
+            "size_of",
+            self.size_of,
+            "be n_total or n_majority when weights differ",
+            "say which number stays fixed",
+        )
         _check(self.size >= 2, "size", self.size, "be at least 2", "give a number of training images")
         _check(self.resolution in (14, 28), "resolution", self.resolution, "be 14 or 28", "choose one")
-        _check(self.control in ("none", "variance-swap", "variance-mirror"), "control", self.control,
-               "be none, variance-swap or variance-mirror", "choose one")  # fmt: skip
-        _check(self.control == "none" or k == 2, "control", self.control, "be none unless there are two classes",
-               "name two classes")  # fmt: skip
+        _check(
+            self.control in ("none", "variance-swap", "variance-mirror"),
+            "control",
+            self.control,
+            "be none, variance-swap or variance-mirror",
+            "choose one",
+        )
+        _check(
+            self.control == "none" or k == 2,
+            "control",
+            self.control,
+            "be none unless there are two classes",
+            "name two classes",
+        )
 
     def counts(self) -> tuple[int, ...]:
         """Number of training images of each class, rounded by largest remainder."""
@@ -91,9 +121,11 @@ class DataConfig:
             counts[order[: self.size - int(counts.sum())]] += 1
         if counts.min() < 2:
             raise InvalidInput.of(
-                "weights", self.weights, f"leave every class at least 2 of the images (they give {counts.tolist()})",
+                "weights",
+                self.weights,
+                f"leave every class at least 2 of the images (they give {counts.tolist()})",
                 "raise `size` or the smallest weight",
-            )  # fmt: skip
+            )
         return tuple(int(c) for c in counts)
 
 
@@ -107,10 +139,20 @@ class NetworkConfig:
     embedding: int = 64
 
     def __post_init__(self) -> None:
-        _check(self.width >= 4 and self.width % 4 == 0, "width", self.width, "be a positive multiple of 4",
-               "group norms need it; give 8, 16, 32, ...")  # fmt: skip
-        _check(len(self.multipliers) >= 1 and min(self.multipliers) >= 1, "multipliers", self.multipliers,
-               "be positive integers, one a level", "give for example (1, 2, 2)")  # fmt: skip
+        _check(
+            self.width >= 4 and self.width % 4 == 0,
+            "width",
+            self.width,
+            "be a positive multiple of 4",
+            "group norms need it; give 8, 16, 32, ...",
+        )
+        _check(
+            len(self.multipliers) >= 1 and min(self.multipliers) >= 1,
+            "multipliers",
+            self.multipliers,
+            "be positive integers, one a level",
+            "give for example (1, 2, 2)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +165,9 @@ class ObjectiveConfig:
         ``"edm"``: preconditioned denoiser, weighted so that the network's own target has unit
         variance. ``"eps"``: the network predicts the noise, unit weight.
     noise : {"log-uniform", "ddpm-uniform", "fixed"}
-        Density of the training noise level: ln sigma uniform on ``[sigma_min, sigma_max]``; the step of
-        a linear schedule of 1000 steps (beta from 1e-4 to 2e-2) uniform; or the one level `sigma_fixed`, as in
-        the theory, where one model is trained at one diffusion time.
+        Density of the training noise level: ln sigma uniform on ``[sigma_min, sigma_max]``; the step of a
+        linear schedule of 1000 steps (beta from 1e-4 to 2e-2) uniform; or the one level `sigma_fixed`, as
+        in the theory, where one model is trained at one diffusion time.
     sigma_data : float
         Scale of the data in the preconditioning (pixels in [-1, 1]).
     """
@@ -139,12 +181,27 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         _check(self.objective in ("edm", "eps"), "objective", self.objective, "be edm or eps", "choose one")
-        _check(self.noise in ("log-uniform", "ddpm-uniform", "fixed"), "noise", self.noise,
-               "be log-uniform, ddpm-uniform or fixed", "choose one")  # fmt: skip
-        _check(0 < self.sigma_min < self.sigma_max, "sigma_min", self.sigma_min, "lie in (0, sigma_max)",
-               "lower it")  # fmt: skip
-        _check(self.sigma_fixed > 0 and self.sigma_data > 0, "sigma_fixed, sigma_data",
-               (self.sigma_fixed, self.sigma_data), "be positive", "give noise levels in pixel units")  # fmt: skip
+        _check(
+            self.noise in ("log-uniform", "ddpm-uniform", "fixed"),
+            "noise",
+            self.noise,
+            "be log-uniform, ddpm-uniform or fixed",
+            "choose one",
+        )
+        _check(
+            0 < self.sigma_min < self.sigma_max,
+            "sigma_min",
+            self.sigma_min,
+            "lie in (0, sigma_max)",
+            "lower it",
+        )
+        _check(
+            self.sigma_fixed > 0 and self.sigma_data > 0,
+            "sigma_fixed, sigma_data",
+            (self.sigma_fixed, self.sigma_data),
+            "be positive",
+            "give noise levels in pixel units",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +217,13 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _check(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "be adam or sgd", "choose one")
-        _check(self.rate > 0 and self.batch >= 1 and self.steps >= 1 and self.warmup >= 0, "rate, batch, steps, warmup",
-               (self.rate, self.batch, self.steps, self.warmup), "be positive", "raise them")  # fmt: skip
+        _check(
+            self.rate > 0 and self.batch >= 1 and self.steps >= 1 and self.warmup >= 0,
+            "rate, batch, steps, warmup",
+            (self.rate, self.batch, self.steps, self.warmup),
+            "be positive",
+            "raise them",
+        )
         _check(0 <= self.momentum < 1, "momentum", self.momentum, "lie in [0, 1)", "lower it")
 
 
@@ -189,14 +251,34 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         levels = np.asarray(self.levels, dtype=float)
-        _check(levels.size > 0 and bool((levels > 0).all()) and bool((np.diff(levels) > 0).all()), "levels", self.levels,
-               "be positive and increasing", "sort them")  # fmt: skip
-        _check(bool(self.low) and set(self.low) <= set(self.levels), "low", self.low, "be some of `levels`",
-               f"choose from {self.levels}")  # fmt: skip
-        _check(2 <= self.n_eval <= 1000, "n_eval", self.n_eval, "lie in 2..1000 (the test file has 1000 a class)",
-               "lower it")  # fmt: skip
-        _check(self.snapshots >= 2 and self.first_snapshot >= 1, "snapshots, first_snapshot",
-               (self.snapshots, self.first_snapshot), "be at least 2 and 1", "raise them")  # fmt: skip
+        _check(
+            levels.size > 0 and bool((levels > 0).all()) and bool((np.diff(levels) > 0).all()),
+            "levels",
+            self.levels,
+            "be positive and increasing",
+            "sort them",
+        )
+        _check(
+            bool(self.low) and set(self.low) <= set(self.levels),
+            "low",
+            self.low,
+            "be some of `levels`",
+            f"choose from {self.levels}",
+        )
+        _check(
+            2 <= self.n_eval <= 1000,
+            "n_eval",
+            self.n_eval,
+            "lie in 2..1000 (the test file has 1000 a class)",
+            "lower it",
+        )
+        _check(
+            self.snapshots >= 2 and self.first_snapshot >= 1,
+            "snapshots, first_snapshot",
+            (self.snapshots, self.first_snapshot),
+            "be at least 2 and 1",
+            "raise them",
+        )
 
     def steps(self, last: int) -> tuple[int, ...]:
         """Steps of the snapshots, log-spaced from the first to `last`, distinct."""
@@ -225,10 +307,16 @@ class SampleConfig:
             _check(
                 all(0 < v <= 1 for v in value), name, value, "hold shares of the steps in (0, 1]", "fix it"
             )
-        _check(self.n_samples >= 8 and self.sampler_steps >= 4 and self.uturn_starts >= 2 and self.uturn_returns >= 1,
-               "n_samples, sampler_steps, uturn_starts, uturn_returns",
-               (self.n_samples, self.sampler_steps, self.uturn_starts, self.uturn_returns),
-               "be at least 8, 4, 2 and 1", "raise them")  # fmt: skip
+        _check(
+            self.n_samples >= 8
+            and self.sampler_steps >= 4
+            and self.uturn_starts >= 2
+            and self.uturn_returns >= 1,
+            "n_samples, sampler_steps, uturn_starts, uturn_returns",
+            (self.n_samples, self.sampler_steps, self.uturn_starts, self.uturn_returns),
+            "be at least 8, 4, 2 and 1",
+            "raise them",
+        )
 
 
 _SECTIONS: dict[str, Any] = {
@@ -255,13 +343,23 @@ class RunConfig:
     sample: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
-        _check(bool(self.name) and all(c.isalnum() or c in "-_." for c in self.name), "name", self.name,
-               "hold letters, digits, '-', '_' and '.' only", "it names a folder")  # fmt: skip
+        _check(
+            bool(self.name) and all(c.isalnum() or c in "-_." for c in self.name),
+            "name",
+            self.name,
+            "hold letters, digits, '-', '_' and '.' only",
+            "it names a folder",
+        )
         _check(self.seed >= 0, "seed", self.seed, "be 0 or above", "give a non-negative integer")
         side = self.data.resolution
         for _ in self.network.multipliers[1:]:
-            _check(side % 2 == 0, "multipliers", self.network.multipliers,
-                   f"not halve an odd side (resolution {self.data.resolution})", "use fewer levels")  # fmt: skip
+            _check(
+                side % 2 == 0,
+                "multipliers",
+                self.network.multipliers,
+                f"not halve an odd side (resolution {self.data.resolution})",
+                "use fewer levels",
+            )
             side //= 2
         self.data.counts()
 

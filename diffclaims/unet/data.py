@@ -25,8 +25,17 @@ Bytes = NDArray[np.uint8]
 DATA_VARIABLE = "DIFFCLAIMS_DATA"
 
 CLASS_NAMES = (
-    "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot",
-)  # fmt: skip
+    "T-shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Boot",
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,8 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     root = data_dir or os.environ.get(DATA_VARIABLE)
     if not root:
         raise DataError(
-            f"no data folder: give --data-dir, or set {DATA_VARIABLE}, to the folder that holds FashionMNIST/raw "
-            "(or to an empty one, with --download)"
+            f"no data folder: give --data-dir, or set {DATA_VARIABLE}, to the folder that holds "
+            "FashionMNIST/raw (or to an empty one, with --download)"
         )
     path = Path(root)
     # The four files may also lie directly in the folder that is named.
@@ -95,7 +104,8 @@ def _download(root: Path) -> None:
         from torchvision.datasets import FashionMNIST as Torchvision
     except Exception as error:  # a torch of another build makes torchvision raise RuntimeError on import
         raise DataError(
-            f"cannot download: torchvision does not import here ({type(error).__name__}: {str(error).splitlines()[0]}). "
+            "cannot download: torchvision does not import here "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}). "
             "Install a torchvision that matches torch, or copy the four Fashion-MNIST files "
             f"({', '.join(n + '.gz' for n in _FILES)}) to {root / 'FashionMNIST' / 'raw'} yourself; "
             "they are then read directly and torchvision is not needed"
@@ -117,8 +127,8 @@ def _read(folder: Path, name: str) -> Bytes:
         path, raw, want = plain, plain.read_bytes(), spec.unpacked
     else:
         raise DataError(
-            f"{packed} is missing: point --data-dir or {DATA_VARIABLE} to the folder that holds FashionMNIST/raw, "
-            "or add --download"
+            f"{packed} is missing: point --data-dir or {DATA_VARIABLE} to the folder that holds "
+            "FashionMNIST/raw, or add --download"
         )
     got = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if got != want:
@@ -234,12 +244,12 @@ class PreparedData:
 
     def of_class(self, k: int) -> Images:
         """Training images of the class at position k."""
-        return self.train[self.labels == k]
+        return np.asarray(self.train[self.labels == k])
 
 
 def _part(images: Bytes, labels: Bytes, name: str) -> Bytes:
     label, part, parts = parse_class(name)
-    return images[labels == label][part::parts]
+    return np.asarray(images[labels == label][part::parts])
 
 
 def contrasts(population: tuple[Images, ...], control: str) -> tuple[float, ...]:
@@ -272,9 +282,9 @@ def prepare(config: DataConfig, source: FashionMNIST, *, seed: int, n_held_out: 
 
     Notes
     -----
-    Training images come from the training file, held-out ones from the test file, and those equal to a training
-    image byte for byte are skipped, so that the two are disjoint. The held-out images are the same for every
-    seed up to that, which lets seeds be compared on the same images.
+    Training images come from the training file, held-out ones from the test file, and those equal to a
+    training image byte for byte are skipped, so that the two are disjoint. The held-out images are the same
+    for every seed up to that, which lets seeds be compared on the same images.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """From losses by class, snapshot, level and image to progress curves and to times.
 
-Definitions are ours. "Low" is the mean over the low noise levels of the run. Losses are those of `probes`: per dimension,
-in units of the noise. Times are optimizer steps, found in ln(step), +inf if not reached.
+Definitions are ours. "Low" is the mean over the low noise levels of the run. Losses are those of `probes`:
+per dimension, in units of the noise. Times are optimizer steps, found in ln(step), +inf if not reached.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ MEMORIZATION = {
 def crossing(steps: ArrayLike, values: ArrayLike, threshold: float) -> float:
     """Return where a rising curve first reaches a threshold.
 
-    The curve is fitted by a monotone one (isotonic regression) up to its largest value, so that jitter makes no early
-    crossing and a later fall does not count; then interpolated in ln(step).
+    The curve is fitted by a monotone one (isotonic regression) up to its largest value, so that jitter
+    makes no early crossing and a later fall does not count; then interpolated in ln(step).
 
     Parameters
     ----------

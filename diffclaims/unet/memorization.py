@@ -68,8 +68,8 @@ def find_copies(
 
     Notes
     -----
-    The nearest/second-nearest ratio is that of Yoon et al. (2023), taken over all training images. The fixed radius
-    is ours.
+    The nearest/second-nearest ratio is that of Yoon et al. (2023), taken over all training images. The
+    fixed radius is ours.
     """
     k_all = len(radii)
     memorized, copied = np.full(k_all, np.nan), np.full(k_all, np.nan)
@@ -103,7 +103,7 @@ def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Return the unbiased squared maximum mean discrepancy, kernel (x.y/f + 1)^3; may be slightly negative."""
+    """Return the unbiased squared maximum mean discrepancy, kernel (x.y/f + 1)^3; it can be negative."""
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
 
     def kernel(u: Floats, v: Floats) -> Floats:

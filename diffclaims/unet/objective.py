@@ -1,8 +1,8 @@
 """What the network is trained to do, and the denoiser that results.
 
-All noise levels are standard deviations sigma of the noise added to an image x: y = x + sigma xi. A *denoiser*
-maps y (B, 1, R, R) and sigma (B,) to its estimate of x. Networks, exact posterior means and Gaussian
-references are all denoisers, so one code path measures them all.
+All noise levels are standard deviations sigma of the noise added to an image x: y = x + sigma xi. A
+*denoiser* maps y (B, 1, R, R) and sigma (B,) to its estimate of x. Networks, exact posterior means and
+Gaussian references are all denoisers, so one code path measures them all.
 """
 
 from __future__ import annotations
@@ -55,15 +55,17 @@ class NetworkDenoiser(nn.Module):
     def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
         s, label = _column(sigma), torch.log(sigma) / 4
         if self.config.objective == "eps":
-            return y - s * self.network(y * torch.rsqrt(1 + s**2), label)
+            eps: Tensor = self.network(y * torch.rsqrt(1 + s**2), label)
+            return torch.sub(y, s * eps)
         d2 = self.config.sigma_data**2
         total = s**2 + d2
         out: Tensor = self.network(y * torch.rsqrt(total), label)
-        return y * (d2 / total) + out * (s * self.config.sigma_data * torch.rsqrt(total))
+        return torch.add(y * (d2 / total), out * (s * self.config.sigma_data * torch.rsqrt(total)))
 
     def loss(self, x: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
         """Return the training loss of each image, shape (B,): mean over pixels, weighted."""
-        error = ((self(x + _column(sigma) * noise, sigma) - x) ** 2).mean(dim=(1, 2, 3))
+        error: Tensor = ((self(x + _column(sigma) * noise, sigma) - x) ** 2).mean(dim=(1, 2, 3))
         if self.config.objective == "eps":
-            return error / sigma**2
-        return error * (sigma**2 + self.config.sigma_data**2) / (sigma * self.config.sigma_data) ** 2
+            return error / sigma.square()
+        d = self.config.sigma_data
+        return error * (sigma.square() + d**2) / (sigma * d).square()

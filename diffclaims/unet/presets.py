@@ -38,8 +38,18 @@ _TEN: Settings = {"classes": CLASS_NAMES, "size": 64, "n_eval": 64, "snapshots":
 #: `seeds`: how many of each experiment; `experiments`: settings that differ from the row's own.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "settings": {"steps": 120, "n_eval": 32, "snapshots": 8, "first_snapshot": 10, "width": 8, "n_samples": 16,
-                     "sampler_steps": 8, "uturn_levels": (1.0, 4.0), "uturn_starts": 8, "uturn_returns": 2},
+        "settings": {
+            "steps": 120,
+            "n_eval": 32,
+            "snapshots": 8,
+            "first_snapshot": 10,
+            "width": 8,
+            "n_samples": 16,
+            "sampler_steps": 8,
+            "uturn_levels": (1.0, 4.0),
+            "uturn_starts": 8,
+            "uturn_returns": 2,
+        },
         "experiments": {"balanced-n64": {"size": 64, "seeds": 2}},
     },
     "cpu": {
@@ -52,7 +62,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
     "gpu": {
-        "settings": {"resolution": 28, "width": 32, "multipliers": (1, 2, 2), "steps": 20000, "snapshots": 40},
+        "settings": {
+            "resolution": 28,
+            "width": 32,
+            "multipliers": (1, 2, 2),
+            "steps": 20000,
+            "snapshots": 40,
+        },
         "experiments": {
             **{k: {**v, "seeds": 3} for k, v in _PAIR.items()},
             **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=2),
@@ -61,8 +77,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
     "paper": {
-        "settings": {"resolution": 28, "width": 48, "multipliers": (1, 2, 2), "steps": 100000, "snapshots": 50,
-                     "n_eval": 512, "n_samples": 1024, "uturn_starts": 128, "sampler_steps": 40},
+        "settings": {
+            "resolution": 28,
+            "width": 48,
+            "multipliers": (1, 2, 2),
+            "steps": 100000,
+            "snapshots": 50,
+            "n_eval": 512,
+            "n_samples": 1024,
+            "uturn_starts": 128,
+            "sampler_steps": 40,
+        },
         "experiments": {
             "balanced-n512": {"size": 256, "seeds": 5},
             "balanced-n2048": {"size": 1024, "seeds": 5},
@@ -74,7 +99,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "eps-n512": {"size": 256, "objective": "eps", "noise": "ddpm-uniform", "seeds": 5},
         },
     },
-}  # fmt: skip
+}
 
 
 def runs(
@@ -118,6 +143,5 @@ def runs(
             continue
         settings = {**row["settings"], **own, **(overrides or {})}
         n_seeds = settings.pop("seeds")
-        for seed in range(seeds or n_seeds):
-            out.append((seed, place, RunConfig.of(name, seed=seed, **settings)))
+        out += [(seed, place, RunConfig.of(name, seed=seed, **settings)) for seed in range(seeds or n_seeds)]
     return [run for _, _, run in sorted(out, key=lambda r: r[:2])]

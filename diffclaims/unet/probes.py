@@ -97,9 +97,9 @@ class Probe:
         -------
         dict of arrays
             ``test_loss``, ``train_loss``: shape (K, level, image), loss of each image per dimension and in
-            units of the noise. ``test_log_ratio``, ``train_log_ratio``: the same shape, mean over the image's
-            noises of ln(loss / loss of the class's Wiener filter on the same pair). Classes with fewer images than
-            others are padded with NaN.
+            units of the noise. ``test_log_ratio``, ``train_log_ratio``: the same shape, mean over the
+            image's noises of ln(loss / loss of the class's Wiener filter on the same pair). Classes with
+            fewer images than others are padded with NaN.
         """
         clean = torch.cat([i.clean for i in self._items])
         noise = torch.cat([i.noise for i in self._items])

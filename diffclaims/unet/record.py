@@ -5,6 +5,7 @@ The root of the file is a "curves" dataset; groups ``times``, ``speciation`` and
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def moment_mixture(
     # Groups grow from one eigenvector on: the spectrum falls steeply, and its head decides the times.
     edges = np.unique(np.rint(np.geomspace(1, d + 1, n_types + 1)).astype(int) - 1)
     own = np.stack([np.einsum("ij,ik,kj->j", vectors, c, vectors) for c in covariances])
-    groups = list(zip(edges[:-1], edges[1:], strict=True))
+    groups = list(itertools.pairwise(edges))
     variances = np.stack([own[:, a:b].mean(axis=1) for a, b in groups], axis=1)
     fractions = np.array([(b - a) / d for a, b in groups])
     centred = means - means.mean(axis=0)
@@ -98,8 +99,8 @@ def moment_mixture(
 def experiment_of(run: RawRun, data: PreparedData) -> Experiment:
     """Return the experiment that a run stands for, with the moments of its data.
 
-    psi_p is parameters over d^2 (a random-features model of p features trains p d numbers), psi_n is n/d, and the
-    diffusion time is that of the geometric mean of the low noise levels, t = ln(1 + sigma^2)/2.
+    psi_p is parameters over d^2 (a random-features model of p features trains p d numbers), psi_n is n/d,
+    and the diffusion time is that of the geometric mean of the low noise levels, t = ln(1 + sigma^2)/2.
     """
     d = data.resolution**2
     sigma = float(np.exp(np.mean(np.log(run.config.probe.low))))
@@ -110,12 +111,13 @@ def experiment_of(run: RawRun, data: PreparedData) -> Experiment:
     return Experiment(
         mixture=moment_mixture(data.population, data.counts),
         model=RandomFeatures(
-            psi_p=run.info["n_parameters"] / d**2, psi_n=len(data.train) / d,
+            psi_p=run.info["n_parameters"] / d**2,
+            psi_n=len(data.train) / d,
             diffusion_time=0.5 * float(np.log1p(sigma**2)),
         ),
         data=f"fashion-mnist: {prepared}",
         classes=data.classes,
-    )  # fmt: skip
+    )
 
 
 def _standard_error(x: Floats) -> Floats:
@@ -135,13 +137,16 @@ def _class_curves(
         pick = {s: slice(None) if images is None else images[s][k] for s in ("test", "train")}
         out.append(
             curves_of_images(
-                steps=run.steps.astype(np.float64), low=low,
+                steps=run.steps.astype(np.float64),
+                low=low,
                 test_loss=run.probes["test_loss"][:, k][:, :, pick["test"]],
                 test_log_ratio=run.probes["test_log_ratio"][:, k][:, :, pick["test"]],
                 train_log_ratio=run.probes["train_log_ratio"][:, k][:, :, pick["train"]],
-                wiener=wiener[k], isotropic=isotropic[k], scale=scale,
+                wiener=wiener[k],
+                isotropic=isotropic[k],
+                scale=scale,
             )
-        )  # fmt: skip
+        )
     return out
 
 
@@ -154,7 +159,7 @@ def _times(curves: list[Curves]) -> dict[str, Floats]:
 
 
 def _ln_spread(samples: Floats) -> Floats:
-    """Half the 16-84 % range of ln(time) over resamplings (first axis): one standard error, +inf if censored."""
+    """Half the 16-84 % range of ln(time) over resamplings (first axis); +inf if censored."""
     ordered = np.sort(np.log(samples), axis=0)  # quantiles of infinities must not be interpolated
     low, high = ordered[int(0.16 * len(ordered))], ordered[int(0.84 * len(ordered))]
     with np.errstate(invalid="ignore"):
@@ -193,14 +198,17 @@ def run_datasets(
         variables[f"{split}_loss_by_noise_stderr"] = (by_noise, move(_standard_error(loss)))
         variables[f"{split}_log_ratio_by_noise"] = (by_noise, move(np.nanmean(ratio, axis=-1)))
     coordinates = {
-        "class": list(data.classes), "training_time": run.steps.astype(np.float64), "noise_level": levels,
+        "class": list(data.classes),
+        "training_time": run.steps.astype(np.float64),
+        "noise_level": levels,
         "low": ("noise_level", low.astype(np.int8)),
-    }  # fmt: skip
+    }
     per_class = {
-        "n_train": np.array(data.counts), "contrast": np.array(data.contrast),
+        "n_train": np.array(data.counts),
+        "contrast": np.array(data.contrast),
         "total_variance": np.array([m.total_variance for m in moments]),
         "participation_ratio": np.array([m.participation for m in moments]),
-    }  # fmt: skip
+    }
     variables |= {
         "bayes_loss": (("class",), wiener[:, low].mean(axis=1)),
         "wiener_loss": (("class", "noise_level"), wiener),
@@ -216,10 +224,16 @@ def run_datasets(
         "train": [min(n, cfg.probe.n_eval) for n in data.counts],
     }
     resampled = [
-        _times(_class_curves(run, wiener, isotropic,
-               {s: [rng.integers(n, size=n) for n in n_of[s]] for s in ("test", "train")}))
+        _times(
+            _class_curves(
+                run,
+                wiener,
+                isotropic,
+                {s: [rng.integers(n, size=n) for n in n_of[s]] for s in ("test", "train")},
+            )
+        )
         for _ in range(BOOTSTRAPS)
-    ]  # fmt: skip
+    ]
     spread = {k: _ln_spread(np.stack([r[k] for r in resampled])) for k in ("gen", "mem", "best")}
     found = _times(curves)
     each = np.eye(len(levels), dtype=bool)
@@ -240,10 +254,12 @@ def run_datasets(
             ),
         },
         {
-            "class": list(data.classes), "gen_definition": list(GENERALIZATION), "mem_definition": list(MEMORIZATION),
+            "class": list(data.classes),
+            "gen_definition": list(GENERALIZATION),
+            "mem_definition": list(MEMORIZATION),
             "noise_level": levels,
         },
-    )  # fmt: skip
+    )
     if classifier is not None and run.samples:
         out |= _sample_datasets(run, data, moments, source, classifier)
     return out, experiment
@@ -267,7 +283,7 @@ def _sample_datasets(
     radii = np.array([copy_radius(real[k], data.of_class(k)) for k in range(k_all)])
     share = np.array(data.counts) / sum(data.counts)
     rng = np.random.default_rng(mix(cfg.seed, 101))
-    drawn = rng.choice(k_all, size=real.shape[1], p=share)
+    drawn: list[int] = rng.choice(k_all, size=real.shape[1], p=share).tolist()
     mixed = classifier(np.stack([real[k][i] for i, k in enumerate(drawn)]))[1]
     unit = mixed.std(axis=0) + 1e-9  # features in units of their spread over real images
 
@@ -302,10 +318,17 @@ def _sample_datasets(
                 "training_share": (("class",), share),
                 **{n: (dims[:2], v) for n, v in whole.items()},
             },
-            {"sampler": list(SAMPLERS), "sample_time": np.array(steps, dtype=np.float64), "class": list(data.classes)},
-            {"n_samples": cfg.sample.n_samples, "sampler_steps": cfg.sample.sampler_steps,
-             "classifier_accuracy": classifier.accuracy},
-        )  # fmt: skip
+            {
+                "sampler": list(SAMPLERS),
+                "sample_time": np.array(steps, dtype=np.float64),
+                "class": list(data.classes),
+            },
+            {
+                "n_samples": cfg.sample.n_samples,
+                "sampler_steps": cfg.sample.sampler_steps,
+                "classifier_accuracy": classifier.accuracy,
+            },
+        )
     turned = [(s, found["uturns"]) for s, found in sorted(run.samples.items()) if "uturns" in found]
     if turned:
         out["speciation"] = _speciation(run, data, moments, classifier, *turned[-1], real=real)
@@ -313,9 +336,15 @@ def _sample_datasets(
 
 
 def _speciation(
-    run: RawRun, data: PreparedData, moments: tuple[ClassMoments, ...], classifier: Classifier, step: int,
-    images: NDArray[np.float16], *, real: NDArray[np.float32],
-) -> xr.Dataset:  # fmt: skip
+    run: RawRun,
+    data: PreparedData,
+    moments: tuple[ClassMoments, ...],
+    classifier: Classifier,
+    step: int,
+    images: NDArray[np.float16],
+    *,
+    real: NDArray[np.float32],
+) -> xr.Dataset:
     cfg, k_all = run.config, len(data.classes)
     levels = np.asarray(cfg.sample.uturn_levels)
     n_start, n_return = images.shape[2:4]
@@ -339,7 +368,7 @@ def _speciation(
     by = ("class", "diffusion_time")
     to = ("class", "to_class", "diffusion_time")
     n = len(levels)
-    # Balance is among the classes; the schema wants one set of destinations, so "none" is a separate variable.
+    # The schema wants the classes as destinations, so "none" is a separate variable.
     return xr.Dataset(
         {
             "commitment": (by, committed.mean(axis=2)),
@@ -357,11 +386,13 @@ def _speciation(
             "weight": (("class",), weights),
         },
         {
-            "class": list(data.classes), "to_class": list(data.classes),
-            "diffusion_time": 0.5 * np.log1p(levels**2), "noise_level": ("diffusion_time", levels.reshape(n)),
+            "class": list(data.classes),
+            "to_class": list(data.classes),
+            "diffusion_time": 0.5 * np.log1p(levels**2),
+            "noise_level": ("diffusion_time", levels.reshape(n)),
         },
         {"training_step": step, "n_starts": int(n_start), "n_returns": int(n_return)},
-    )  # fmt: skip
+    )
 
 
 _LONG_NAMES = {
@@ -403,8 +434,14 @@ _LONG_NAMES = {
 
 def combine(datasets: Sequence[xr.Dataset], seeds: Sequence[int]) -> xr.Dataset:
     """Join the same dataset of several seeds along a new first dimension ``seed``."""
-    out = xr.concat(datasets, dim=xr.DataArray(list(seeds), dims="seed", name="seed"), combine_attrs="drop_conflicts",
-                    join="exact", coords="minimal", compat="equals")  # fmt: skip
+    out = xr.concat(
+        datasets,
+        dim=xr.DataArray(list(seeds), dims="seed", name="seed"),
+        combine_attrs="drop_conflicts",
+        join="exact",
+        coords="minimal",
+        compat="equals",
+    )
     for name, (units, text) in _LONG_NAMES.items():
         if name in out.variables:
             out[name].attrs.update(units=units, long_name=text)
@@ -455,12 +492,22 @@ def record_experiment(
     seconds = {k: round(sum(r.info["seconds"][k] for r in all_runs), 1) for k in all_runs[0].info["seconds"]}
     config = {k: v for k, v in first.to_dict().items() if k != "seed"}
     attrs = provenance(
-        subject="unet", experiment=experiment, seeds=seeds, device=all_runs[0].info["compute"]["device"],
-        dtype="float32", campaign=campaign, name=first.name, command=command, config=json.dumps(config),
-        n_parameters=all_runs[0].info["n_parameters"], torch_version=all_runs[0].info["torch_version"],
-        seconds=json.dumps(seconds), run_provenance=json.dumps([r.info["provenance"] for r in all_runs]),
-        gen_definitions=json.dumps(GENERALIZATION), mem_definitions=json.dumps(MEMORIZATION),
-    )  # fmt: skip
+        subject="unet",
+        experiment=experiment,
+        seeds=seeds,
+        device=all_runs[0].info["compute"]["device"],
+        dtype="float32",
+        campaign=campaign,
+        name=first.name,
+        command=command,
+        config=json.dumps(config),
+        n_parameters=all_runs[0].info["n_parameters"],
+        torch_version=all_runs[0].info["torch_version"],
+        seconds=json.dumps(seconds),
+        run_provenance=json.dumps([r.info["provenance"] for r in all_runs]),
+        gen_definitions=json.dumps(GENERALIZATION),
+        mem_definitions=json.dumps(MEMORIZATION),
+    )
     path = destination / f"{first.name}.nc"
     kinds = [k for k in ("curves", "times", "speciation", "samples") if all(k in a[0] for a in analysed)]
 
@@ -477,9 +524,12 @@ def record_experiment(
                 if v.dtype.kind == "f" and v.size > 16
             }
             joined.to_netcdf(
-                temporary, mode="w" if i == 0 else "a", group=None if kind == "curves" else kind, engine="h5netcdf",
+                temporary,
+                mode="w" if i == 0 else "a",
+                group=None if kind == "curves" else kind,
+                engine="h5netcdf",
                 encoding=encoding,
-            )  # fmt: skip
+            )
 
     write_atomic(path, write)
     return path

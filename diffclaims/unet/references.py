@@ -1,6 +1,7 @@
 """Linear reference denoisers of a class, and their losses, from all images of the class.
 
-Losses are per dimension and in units of the noise, |D - x|^2 / (d sigma^2): 1 for a denoiser that does nothing.
+Losses are per dimension and in units of the noise, |D - x|^2 / (d sigma^2): 1 for a denoiser that does
+nothing.
 """
 
 from __future__ import annotations

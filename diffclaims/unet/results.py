@@ -1,6 +1,7 @@
 """Recorded runs as datasets, without torch: curves, times under any definition, paired effects.
 
-One file holds one experiment: a "curves" dataset at its root, and the groups ``times``, ``speciation`` and ``samples``.
+One file holds one experiment: a "curves" dataset at its root, and the groups ``times``, ``speciation`` and
+``samples``.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Recorded:
         return validate(self._open(None), "curves", who=str(self.path))
 
     def times(self, *, gen: str = MAIN_GENERALIZATION, mem: str = MAIN_MEMORIZATION) -> xr.Dataset:
-        """Times under named definitions (`measure.GENERALIZATION`, `measure.MEMORIZATION`); dims (seed, class).
+        """Times under named definitions, keys of `GENERALIZATION` and `MEMORIZATION`; dims (seed, class).
 
         All alternatives are beside them as ``tau_gen_by_definition`` and ``tau_mem_by_definition``, with
         ``..._ln_stderr``, the standard error of ln(tau) from resampling the images.
@@ -103,7 +104,8 @@ def recorded(folder: str | os.PathLike[str]) -> dict[str, Recorded]:
     found = {p.stem: Recorded(p) for p in sorted(Path(folder).glob("*.nc"))}
     if not found:
         raise BaselineError(
-            f"{folder} holds no recorded U-Net experiment; record a campaign with python -m diffclaims.unet record"
+            f"{folder} holds no recorded U-Net experiment; record a campaign with "
+            "python -m diffclaims.unet record"
         )
     return found
 
@@ -139,7 +141,7 @@ def times_of_curves(
     shape = (ordered.sizes["seed"], ordered.sizes["class"])
     found = {n: np.empty(shape) for n in ("tau_gen", "tau_best", "tau_mem")}
     for i, k in np.ndindex(*shape):
-        one, at = ordered.isel({"seed": i, "class": k}), dict(seed=i)
+        one, at = ordered.isel({"seed": i, "class": k}), {"seed": i}
         c = Curves(
             steps=one["training_time"].values.astype(np.float64),
             low=one["low"].values.astype(bool),
@@ -169,8 +171,8 @@ class PairedEffect:
     per_seed : tuple of float
         -inf or +inf where only one class was reached; NaN where neither was.
     mean, stderr, low, high : float
-        Mean over the seeds with finite values, its standard error and 95 % interval (Student t). NaN and infinite where
-        there are not at least two such seeds.
+        Mean over the seeds with finite values, its standard error and 95 % interval (Student t). NaN and
+        infinite where there are not at least two such seeds.
     n_finite, n_one_sided, n_neither : int
         Seeds where both, only one, or neither of the classes was reached.
     """
@@ -206,19 +208,26 @@ def paired_effect(tau: xr.DataArray, first: str, second: str) -> PairedEffect:
     error = float(finite.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
     half = error * float(stats.t.ppf(0.975, n - 1)) if n > 1 else np.inf
     return PairedEffect(
-        per_seed=tuple(float(v) for v in each), mean=mean, stderr=error, low=mean - half, high=mean + half,
-        n_finite=n, n_one_sided=int(np.isinf(each).sum()), n_neither=int(np.isnan(each).sum()),
-    )  # fmt: skip
+        per_seed=tuple(float(v) for v in each),
+        mean=mean,
+        stderr=error,
+        low=mean - half,
+        high=mean + half,
+        n_finite=n,
+        n_one_sided=int(np.isinf(each).sum()),
+        n_neither=int(np.isnan(each).sum()),
+    )
 
 
 def return_level(
     speciation: xr.Dataset, threshold: float = 0.775, variable: str = "return_probability"
 ) -> xr.DataArray:
-    """Return the noise level sigma up to which U-turns return with at least a probability, dims (seed, class).
+    """Return the noise level up to which U-turns return with at least a probability; dims (seed, class).
 
-    The return probability is fitted by one that falls with sigma (isotonic), then interpolated in ln(sigma). 0 if it is
-    below the threshold at the lowest level; +inf if it never falls below. The default threshold is one of the
-    literature on balanced classes; it means nothing for a class of larger weight than itself.
+    The return probability is fitted by one that falls with sigma (isotonic), then interpolated in
+    ln(sigma). 0 if it is below the threshold at the lowest level; +inf if it never falls below. The default
+    threshold is one of the literature on balanced classes; it means nothing for a class of larger weight
+    than itself.
     """
     from scipy.optimize import isotonic_regression
 
@@ -236,6 +245,8 @@ def return_level(
             step = (fit[j - 1] - threshold) / (fit[j - 1] - fit[j])
             out[i, k] = np.exp(x[j - 1] + step * (x[j] - x[j - 1]))
     return xr.DataArray(
-        out, dims=("seed", "class"), coords={"seed": values["seed"], "class": values["class"]},
+        out,
+        dims=("seed", "class"),
+        coords={"seed": values["seed"], "class": values["class"]},
         attrs={"units": "pixel", "long_name": f"noise level where {variable} falls below {threshold}"},
-    )  # fmt: skip
+    )

@@ -5,6 +5,8 @@ Both go down a log-spaced grid of noise levels and end with the denoiser's estim
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,7 +35,7 @@ def ancestral(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64], generato
     Each step draws from the Gaussian p(x_next | x_now, x_0 = D): exact where the posterior of x_0 is
     concentrated, and in the limit of many steps always.
     """
-    for now, then in zip(grid[:-1], grid[1:], strict=True):
+    for now, then in itertools.pairwise(grid):
         d = _call(denoiser, y, float(now))
         keep = float(then**2 / now**2)
         spread = float(np.sqrt(then**2 * (now**2 - then**2)) / now)
@@ -48,7 +50,7 @@ def ancestral(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64], generato
 @torch.no_grad()
 def heun(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64]) -> Tensor:
     """Solve the probability-flow equation dy/dsigma = (y - D)/sigma by Heun's method."""
-    for now, then in zip(grid[:-1], grid[1:], strict=True):
+    for now, then in itertools.pairwise(grid):
         slope = (y - _call(denoiser, y, float(now))) / float(now)
         guess = y + float(then - now) * slope
         other = (guess - _call(denoiser, guess, float(then))) / float(then)
@@ -92,7 +94,7 @@ def sample(
     grid = noise_grid(high, low, steps)
     out = [
         ancestral(denoiser, y, grid, generator) if sampler == "ancestral" else heun(denoiser, y, grid)
-        for y in start.split(BATCH)
+        for y in torch.split(start, BATCH)
     ]
     return torch.cat(out).float().cpu().numpy()
 
@@ -119,5 +121,5 @@ def uturns(
     y = y.repeat_interleave(returns, dim=0)
     n_steps = max(2, int(np.ceil(steps * np.log(level / low) / np.log(high / low)))) if level > low else 1
     grid = noise_grid(level, low, n_steps)
-    out = torch.cat([ancestral(denoiser, part, grid, generator) for part in y.split(BATCH)])
+    out = torch.cat([ancestral(denoiser, part, grid, generator) for part in torch.split(y, BATCH)])
     return out.reshape(len(x), returns, *x.shape[1:]).float().cpu().numpy()

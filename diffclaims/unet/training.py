@@ -1,7 +1,7 @@
 """One run: train, measure in place, survive being killed at any moment.
 
-Everything random at step s comes from (seed, s), and the saved state holds all that a step changes, so a run that
-was killed continues with the very numbers it would have had.
+Everything random at step s comes from (seed, s), and the saved state holds all that a step changes, so a
+run that was killed continues with the very numbers it would have had.
 """
 
 from __future__ import annotations
@@ -93,8 +93,11 @@ def read_state(folder: Path, config: RunConfig) -> dict[str, Any] | None:
                 if isinstance(part, dict)
                 for k, v in part.items()
                 if json.dumps(old.get(s, {}).get(k)) != json.dumps(v)
-            ] + [f"{s}: {old.get(s)!r} there, {v!r} now" for s, v in new.items()
-                 if not isinstance(v, dict) and old.get(s) != v]  # fmt: skip
+            ] + [
+                f"{s}: {old.get(s)!r} there, {v!r} now"
+                for s, v in new.items()
+                if not isinstance(v, dict) and old.get(s) != v
+            ]
             raise RunRefused(
                 f"{folder} holds a run of another config ({'; '.join(differ)}): "
                 "use another results folder, or delete this one"
@@ -118,11 +121,18 @@ def measure_samples(
     s, o = config.sample, config.objective
     return {
         f"samples_{name}": sample(
-            denoiser, data.train, n=s.n_samples, sampler=name, high=o.sigma_max, low=o.sigma_min,
-            steps=s.sampler_steps, seed=mix(config.seed, SAMPLE), device=device,
+            denoiser,
+            data.train,
+            n=s.n_samples,
+            sampler=name,
+            high=o.sigma_max,
+            low=o.sigma_min,
+            steps=s.sampler_steps,
+            seed=mix(config.seed, SAMPLE),
+            device=device,
         ).astype(np.float16)
         for name in SAMPLERS
-    }  # fmt: skip
+    }
 
 
 def measure_uturns(denoiser: Denoiser, data: PreparedData, config: RunConfig, device: torch.device) -> Arrays:
@@ -131,13 +141,20 @@ def measure_uturns(denoiser: Denoiser, data: PreparedData, config: RunConfig, de
     out = [
         [
             uturns(
-                denoiser, data.held_out[k][: s.uturn_starts], level=level, returns=s.uturn_returns, high=o.sigma_max,
-                low=o.sigma_min, steps=s.sampler_steps, seed=mix(config.seed, UTURN, k, i), device=device,
+                denoiser,
+                data.held_out[k][: s.uturn_starts],
+                level=level,
+                returns=s.uturn_returns,
+                high=o.sigma_max,
+                low=o.sigma_min,
+                steps=s.sampler_steps,
+                seed=mix(config.seed, UTURN, k, i),
+                device=device,
             )
             for i, level in enumerate(s.uturn_levels)
         ]
         for k in range(len(data.classes))
-    ]  # fmt: skip
+    ]
     return {"uturns": np.array(out, dtype=np.float16)}
 
 
@@ -213,9 +230,13 @@ def train(
 
     def save() -> None:
         content = {
-            "config": config.to_json(), "step": step, "model": denoiser.state_dict(),
-            "optimizer": optimizer.state_dict(), "records": records, "seconds": dict(seconds),
-        }  # fmt: skip
+            "config": config.to_json(),
+            "step": step,
+            "model": denoiser.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "records": records,
+            "seconds": dict(seconds),
+        }
         write_atomic(folder / STATE, lambda path: torch.save(content, path))
 
     def status(**more: object) -> None:
@@ -293,20 +314,26 @@ def train(
             rate = (step - began_at) / max(spent, 1e-9)
             eta = (total - step) / rate
             say(
-                f"{config.folder}: step {step}/{total}, {rate * batch:.0f} images/s, ETA {eta:.0f} s, loss {recent:.4f}"
+                f"{config.folder}: step {step}/{total}, {rate * batch:.0f} images/s, ETA {eta:.0f} s, "
+                f"loss {recent:.4f}"
             )
             status(images_per_s=round(rate * batch), eta_s=round(eta), loss=recent)
             last_said = time.monotonic()
 
     arrays: Arrays = {k: v.numpy() for k, v in records.items()}
     info = {
-        "config": config.to_dict(), "n_parameters": n_parameters(denoiser), "seconds": seconds,
-        "counts": list(data.counts), "contrast": list(data.contrast), "torch_version": torch.__version__,
-        "compute": dataclasses.asdict(compute), "n_threads": torch.get_num_threads(),
+        "config": config.to_dict(),
+        "n_parameters": n_parameters(denoiser),
+        "seconds": seconds,
+        "counts": list(data.counts),
+        "contrast": list(data.contrast),
+        "torch_version": torch.__version__,
+        "compute": dataclasses.asdict(compute),
+        "n_threads": torch.get_num_threads(),
         "evaluations_per_snapshot": probe.n_pairs,
         "provenance": provenance(subject="unet", seeds=[config.seed], device=compute.device, dtype="float32"),
         "n_snapshots": len(snapshots),
-    }  # fmt: skip
+    }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, info=np.array(json.dumps(info)), **arrays)  # type: ignore[arg-type]
     save()
