@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--dry-run", action="store_true", help="print the runs and stop")
 
-    record = commands.add_parser("record", help="analyse finished runs: one NetCDF file per experiment")
+    record = commands.add_parser("record", help="analyse finished runs and write them as recordings")
     _choice(record)
     record.add_argument("--out", type=Path, required=True, help="folder of the files")
     record.add_argument("--sheets", type=Path, help="folder for PNG sheets of samples (needs matplotlib)")
@@ -119,7 +119,8 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
 
 
 def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
-    from diffclaims.unet.record import record_experiment, sample_sheet
+    from diffclaims.subjects.recorded import record
+    from diffclaims.unet.record import analyse, sample_sheet
     from diffclaims.unet.training import RAW, read_state
 
     found: dict[str, list[Path]] = {}
@@ -135,13 +136,12 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
     source = load_fashion_mnist(args.data_dir)
     command = args.made_by or f"python -m diffclaims.unet train --preset {args.preset}"
     for name, paths in found.items():
-        path = record_experiment(
-            paths, source, args.out, campaign=args.preset, command=command, cache=args.results / "classifiers"
+        experiment, datasets = analyse(
+            paths, source, campaign=args.preset, command=command, cache=args.results / "classifiers"
         )
-        print(
-            f"{path}: {len(paths)} of {sum(r.name == name for r in chosen)} seeds, "
-            f"{path.stat().st_size} bytes"
-        )
+        for dataset in datasets.values():
+            path = record(args.out, experiment, dataset, name=name)
+            print(f"{path}: {name}, {len(paths)} of {sum(r.name == name for r in chosen)} seeds")
         if args.sheets is not None:
             sample_sheet(args.sheets / f"{name}.png", paths[0])
     return 0 if sum(map(len, found.values())) == len(chosen) else 1

@@ -1,11 +1,11 @@
-"""From the raw measurements of runs to the datasets that are kept: one NetCDF file per experiment.
+"""From the raw measurements of runs to the datasets that are kept: "curves" and "speciation".
 
-The root of the file is a "curves" dataset; groups ``times``, ``speciation`` and ``samples`` hold the rest.
+The "curves" dataset of an experiment also holds what else was found at the snapshots: losses by noise level,
+references, times under every definition with their errors from resampled images, and copies.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
 from diffclaims.provenance import provenance
-from diffclaims.schema import stamp
+from diffclaims.schema import SCHEMAS, stamp
 from diffclaims.unet.classifier import Classifier, train_classifier
-from diffclaims.unet.config import RunConfig
+from diffclaims.unet.config import ObjectiveConfig, RunConfig
 from diffclaims.unet.data import FashionMNIST, PreparedData, parse_class, prepare
 from diffclaims.unet.files import write_atomic
 from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves, curves_of_images
@@ -70,32 +70,6 @@ class RawRun:
         return cls(config, info, np.array(steps), probes, samples)
 
 
-def moment_mixture(
-    population: Sequence[NDArray[np.floating]], weights: Sequence[float], *, n_types: int = 14
-) -> GaussianMixture:
-    """Return the mixture with the images' moments.
-
-    The eigenvectors of the classes' mean covariance, in order, are cut into `n_types` groups of nearly equal
-    trace; a class's variance in a group is its mean there. Off-diagonal parts are dropped, which is an
-    approximation. Centroids are taken about their midpoint.
-    """
-    flat = [np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in population]
-    means = np.stack([x.mean(axis=0) for x in flat])
-    covariances = [np.cov(x.T, bias=True) for x in flat]
-    values, vectors = np.linalg.eigh(np.mean(covariances, axis=0))
-    vectors = vectors[:, ::-1]
-    d = len(values)
-    # Groups grow from one eigenvector on: the spectrum falls steeply, and its head decides the times.
-    edges = np.unique(np.rint(np.geomspace(1, d + 1, n_types + 1)).astype(int) - 1)
-    own = np.stack([np.einsum("ij,ik,kj->j", vectors, c, vectors) for c in covariances])
-    groups = list(itertools.pairwise(edges))
-    variances = np.stack([own[:, a:b].mean(axis=1) for a, b in groups], axis=1)
-    fractions = np.array([(b - a) / d for a, b in groups])
-    centred = means - means.mean(axis=0)
-    w = np.asarray(weights, dtype=np.float64)
-    return GaussianMixture(w / w.sum(), variances, fractions / fractions.sum(), centred @ centred.T / d)
-
-
 def experiment_of(run: RawRun, data: PreparedData) -> Experiment:
     """Return the experiment that a run stands for, with the moments of its data.
 
@@ -104,18 +78,25 @@ def experiment_of(run: RawRun, data: PreparedData) -> Experiment:
     """
     d = data.resolution**2
     sigma = float(np.exp(np.mean(np.log(run.config.probe.low))))
-    c = run.config.data
-    prepared = f"{c.resolution}x{c.resolution} pixels in [-1, 1]" + (
-        "" if c.control == "none" else f", {c.control}"
-    )
+    c, o = run.config.data, run.config.objective
+    words = [f"fashion-mnist: {c.resolution}x{c.resolution} pixels in [-1, 1]"]
+    if c.control != "none":
+        words.append(c.control)
+    if o != ObjectiveConfig():
+        words.append(f"trained with {o.objective}, {o.noise} noise")
+    population = np.concatenate([x.reshape(len(x), -1) for x in data.population]).astype(np.float64)
+    labels = np.repeat(np.arange(len(data.classes)), [len(x) for x in data.population])
+    # About the midpoint of the centroids: the network has biases, and no use for a common offset.
+    population -= np.mean([population[labels == k].mean(axis=0) for k in range(len(data.classes))], axis=0)
+    weights = np.array(data.counts) / sum(data.counts)
     return Experiment(
-        mixture=moment_mixture(data.population, data.counts),
+        mixture=GaussianMixture.from_samples(population, labels, weights=weights),
         model=RandomFeatures(
             psi_p=run.info["n_parameters"] / d**2,
             psi_n=len(data.train) / d,
             diffusion_time=0.5 * float(np.log1p(sigma**2)),
         ),
-        data=f"fashion-mnist: {prepared}",
+        data=", ".join(words),
         classes=data.classes,
     )
 
@@ -240,13 +221,11 @@ def run_datasets(
     gen, mem = ("class", "gen_definition"), ("class", "mem_definition")
     out["times"] = xr.Dataset(
         {
-            "tau_gen": (("class",), found["gen"][:, 0]),
-            "tau_best": (("class",), found["best"]),
-            "tau_mem": (("class",), found["mem"][:, 0]),
             "tau_gen_by_definition": (gen, found["gen"]),
             "tau_mem_by_definition": (mem, found["mem"]),
             "tau_gen_ln_stderr": (gen, spread["gen"]),
             "tau_mem_ln_stderr": (mem, spread["mem"]),
+            "tau_best_by_loss": (("class",), found["best"]),
             "tau_best_ln_stderr": (("class",), spread["best"]),
             "tau_gen_by_noise": (
                 ("class", "gen_definition", "noise_level"),
@@ -322,11 +301,6 @@ def _sample_datasets(
                 "sampler": list(SAMPLERS),
                 "sample_time": np.array(steps, dtype=np.float64),
                 "class": list(data.classes),
-            },
-            {
-                "n_samples": cfg.sample.n_samples,
-                "sampler_steps": cfg.sample.sampler_steps,
-                "classifier_accuracy": classifier.accuracy,
             },
         )
     turned = [(s, found["uturns"]) for s, found in sorted(run.samples.items()) if "uturns" in found]
@@ -442,36 +416,39 @@ def combine(datasets: Sequence[xr.Dataset], seeds: Sequence[int]) -> xr.Dataset:
         coords="minimal",
         compat="equals",
     )
+    kept = set(SCHEMAS["curves"].variables) | set(SCHEMAS["speciation"].variables)
+    for name, variable in out.data_vars.items():
+        # The network computes in single precision; further digits would only fill the file.
+        if variable.dtype == np.float64 and name not in kept:
+            out[name] = variable.astype(np.float32)
     for name, (units, text) in _LONG_NAMES.items():
         if name in out.variables:
             out[name].attrs.update(units=units, long_name=text)
     return out
 
 
-def record_experiment(
-    paths: Sequence[Path],
-    source: FashionMNIST,
-    destination: Path,
-    *,
-    campaign: str,
-    command: str,
-    cache: Path,
-) -> Path:
-    """Analyse the finished runs of one experiment and write them to one file.
+def analyse(
+    paths: Sequence[Path], source: FashionMNIST, *, campaign: str, command: str, cache: Path | None = None
+) -> tuple[Experiment, dict[str, xr.Dataset]]:
+    """Analyse the finished runs of one experiment.
 
     Parameters
     ----------
     paths : sequence of Path
         Raw files that differ in the seed only.
     source : FashionMNIST
-    destination : Path
-        Folder; the file is named after the experiment.
     campaign : str
         Name of the preset, which keeps campaigns apart.
     command : str
         What made them, kept in the attributes.
-    cache : Path
+    cache : Path, optional
         Folder for the classifier.
+
+    Returns
+    -------
+    experiment : Experiment
+    datasets : dict of Dataset
+        "curves", and "speciation" where U-turns were run; stamped, with a first dimension ``seed``.
     """
     all_runs = sorted((RawRun.read(p) for p in paths), key=lambda r: r.config.seed)
     first = all_runs[0].config
@@ -489,50 +466,36 @@ def record_experiment(
     analysed = [run_datasets(r, source, classifier) for r in all_runs]
     seeds = [r.config.seed for r in all_runs]
     experiment = analysed[0][1]
-    seconds = {k: round(sum(r.info["seconds"][k] for r in all_runs), 1) for k in all_runs[0].info["seconds"]}
     config = {k: v for k, v in first.to_dict().items() if k != "seed"}
+    info = all_runs[0].info
     attrs = provenance(
         subject="unet",
         experiment=experiment,
         seeds=seeds,
-        device=all_runs[0].info["compute"]["device"],
+        device=info["compute"]["device"],
         dtype="float32",
         campaign=campaign,
         name=first.name,
         command=command,
         config=json.dumps(config),
-        n_parameters=all_runs[0].info["n_parameters"],
-        torch_version=all_runs[0].info["torch_version"],
-        seconds=json.dumps(seconds),
+        n_parameters=info["n_parameters"],
+        torch_version=info["torch_version"],
+        seconds=json.dumps([{k: round(v, 1) for k, v in r.info["seconds"].items()} for r in all_runs]),
         run_provenance=json.dumps([r.info["provenance"] for r in all_runs]),
         gen_definitions=json.dumps(GENERALIZATION),
         mem_definitions=json.dumps(MEMORIZATION),
+        n_samples=first.sample.n_samples,
+        sampler_steps=first.sample.sampler_steps,
+        classifier_accuracy=classifier.accuracy if classifier else "not trained",
     )
-    path = destination / f"{first.name}.nc"
-    kinds = [k for k in ("curves", "times", "speciation", "samples") if all(k in a[0] for a in analysed)]
-
-    def write(temporary: Path) -> None:
-        for i, kind in enumerate(kinds):
-            joined = combine([a[0][kind] for a in analysed], seeds)
-            if kind == "samples":
-                joined.attrs.update(attrs)
-            else:
-                joined = stamp(joined, kind, attrs)
-            encoding = {
-                n: {"zlib": True, "complevel": 6, "dtype": "float32"}
-                for n, v in joined.data_vars.items()
-                if v.dtype.kind == "f" and v.size > 16
-            }
-            joined.to_netcdf(
-                temporary,
-                mode="w" if i == 0 else "a",
-                group=None if kind == "curves" else kind,
-                engine="h5netcdf",
-                encoding=encoding,
-            )
-
-    write_atomic(path, write)
-    return path
+    out = {}
+    parts = [k for k in ("curves", "times", "samples") if all(k in a[0] for a in analysed)]
+    together = [xr.merge([a[0][k] for k in parts], compat="equals", join="exact") for a in analysed]
+    out["curves"] = stamp(combine(together, seeds), "curves", attrs)
+    if all("speciation" in a[0] for a in analysed):
+        joined = combine([a[0]["speciation"] for a in analysed], seeds)
+        out["speciation"] = stamp(joined, "speciation", attrs)
+    return experiment, out
 
 
 def sample_sheet(path: Path, raw: Path, *, columns: int = 16, rows: int = 4) -> None:

@@ -1,24 +1,21 @@
-"""Recorded runs as datasets, without torch: curves, times under any definition, paired effects.
+"""Recorded runs without torch: times under any definition, paired effects, speciation levels.
 
-One file holds one experiment: a "curves" dataset at its root, and the groups ``times``, ``speciation`` and
-``samples``.
+The datasets are those that `record.analyse` makes; `diffclaims.subjects.recorded` stores and plays them back.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy import stats
+from scipy.optimize import isotonic_regression
 
+from diffclaims import storage
 from diffclaims.errors import BaselineError, InvalidInput
-from diffclaims.experiment import Experiment
 from diffclaims.schema import stamp, validate
 from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves
 
@@ -27,85 +24,23 @@ MAIN_GENERALIZATION = next(iter(GENERALIZATION))
 MAIN_MEMORIZATION = next(iter(MEMORIZATION))
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """One recorded experiment.
-
-    Parameters
-    ----------
-    path : Path
-        Its NetCDF file.
-    """
-
-    path: Path
-
-    def _open(self, group: str | None) -> xr.Dataset:
-        try:
-            return xr.load_dataset(self.path, group=group, engine="h5netcdf")
-        except (OSError, KeyError, ValueError) as error:
-            raise BaselineError(
-                f"{self.path}: the recorded {group or 'curves'} cannot be read ({error}); restore the file, "
-                "or record it again with python -m diffclaims.unet record"
-            ) from error
-
-    def groups(self) -> tuple[str, ...]:
-        """Kinds of dataset in the file."""
-        import h5netcdf
-
-        try:
-            with h5netcdf.File(self.path, "r") as file:
-                return ("curves", *sorted(file.groups))
-        except OSError as error:
-            raise BaselineError(f"{self.path} cannot be read ({error}); restore the file") from error
-
-    def curves(self) -> xr.Dataset:
-        """Losses; dims (seed, class, training_time), further variables also by noise_level."""
-        return validate(self._open(None), "curves", who=str(self.path))
-
-    def times(self, *, gen: str = MAIN_GENERALIZATION, mem: str = MAIN_MEMORIZATION) -> xr.Dataset:
-        """Times under named definitions, keys of `GENERALIZATION` and `MEMORIZATION`; dims (seed, class).
-
-        All alternatives are beside them as ``tau_gen_by_definition`` and ``tau_mem_by_definition``, with
-        ``..._ln_stderr``, the standard error of ln(tau) from resampling the images.
-        """
-        _known(gen, mem)
-        found = validate(self._open("times"), "times", who=str(self.path))
-        found["tau_gen"] = found["tau_gen_by_definition"].sel(gen_definition=gen, drop=True)
-        found["tau_mem"] = found["tau_mem_by_definition"].sel(mem_definition=mem, drop=True)
-        found.attrs |= {"gen_definition": gen, "mem_definition": mem}
-        return found
-
-    def speciation(self) -> xr.Dataset:
-        """U-turns; dims (seed, class, diffusion_time), the exact Gaussian oracle beside them."""
-        return validate(self._open("speciation"), "speciation", who=str(self.path))
-
-    def samples(self) -> xr.Dataset:
-        """Copies, class shares and distances of generated sets; dims (seed, sampler, sample_time, class)."""
-        return self._open("samples")
-
-    def experiment(self) -> Experiment:
-        """What was measured: sizes, noise level and the moments of the data."""
-        return Experiment.from_json(str(self.curves().attrs["experiment"]))
-
-    def config(self) -> dict[str, Any]:
-        """Settings of the runs, as a nested dict."""
-        out: dict[str, Any] = json.loads(self.curves().attrs["config"])
-        return out
-
-
-def recorded(folder: str | os.PathLike[str]) -> dict[str, Recorded]:
-    """Return the recorded experiments of a folder by name.
+def load(folder: Path, kind: str = "curves") -> dict[str, xr.Dataset]:
+    """Return the recorded datasets of one kind ("curves" or "speciation") by the experiment's name.
 
     Raises
     ------
     BaselineError
-        If there are none.
+        If there are none, or one cannot be read.
     """
-    found = {p.stem: Recorded(p) for p in sorted(Path(folder).glob("*.nc"))}
+    found = {}
+    for path in sorted(Path(folder).glob("*.nc")):
+        dataset = storage.read_dataset(path)
+        if dataset.attrs.get("schema") == kind:
+            name = str(dataset.attrs.get("experiment_name", path.stem))
+            found[name] = validate(dataset, kind, who=str(path))
     if not found:
         raise BaselineError(
-            f"{folder} holds no recorded U-Net experiment; record a campaign with "
-            "python -m diffclaims.unet record"
+            f"{folder} holds no recorded {kind}; record a campaign with python -m diffclaims.unet record"
         )
     return found
 
@@ -117,19 +52,19 @@ def _known(gen: str, mem: str) -> None:
         raise InvalidInput.of("mem", mem, f"be one of {', '.join(MEMORIZATION)}", "choose one")
 
 
-def times_of_curves(
+def learning_times(
     curves: xr.Dataset,
     *,
     gen: str = MAIN_GENERALIZATION,
     mem: str = MAIN_MEMORIZATION,
     attrs: Mapping[str, str | int | float] | None = None,
 ) -> xr.Dataset:
-    """Compute a "times" dataset from recorded curves.
+    """Compute a "times" dataset, dims (seed, class), from recorded curves.
 
     Parameters
     ----------
     curves : xarray.Dataset
-        As `Recorded.curves` gives it, with its variables by noise level.
+        With the variables by noise level that `record.analyse` gives it.
     gen, mem : str
         Keys of `measure.GENERALIZATION` and `measure.MEMORIZATION`.
     attrs : mapping, optional
@@ -158,6 +93,10 @@ def times_of_curves(
         {n: (("seed", "class"), v) for n, v in found.items()},
         {"seed": ordered["seed"].values, "class": ordered["class"].values},
     )
+    # Every alternative stays beside what the claims use.
+    for name in curves.data_vars:
+        if str(name).startswith("tau_"):
+            out[name] = curves[name].transpose("seed", "class", ...)
     kept = {k: v for k, v in curves.attrs.items() if k not in ("schema", "schema_version")}
     return stamp(out, "times", {**kept, "gen_definition": gen, "mem_definition": mem, **(attrs or {})})
 
@@ -229,8 +168,6 @@ def return_level(
     threshold is one of the literature on balanced classes; it means nothing for a class of larger weight
     than itself.
     """
-    from scipy.optimize import isotonic_regression
-
     x = np.log(speciation["noise_level"].values.astype(np.float64))
     values = speciation[variable].transpose("seed", "class", "diffusion_time")
     out = np.empty(values.shape[:2])
