@@ -141,7 +141,9 @@ class Curves:
             )
         if definition == "init_0.9":
             first, best = self.test_loss[0], self.test_loss.min(axis=0)
-            return crossing(self.steps, mean((first - self.test_loss) / (first - best)), 0.9)
+            # A level whose first loss is its least was not learned at all.
+            gain = np.where(first > best, first - best, np.inf)
+            return crossing(self.steps, mean((first - self.test_loss) / gain), 0.9)
         if definition == "absolute":
             return crossing(self.steps, -mean(self.absolute()), -0.2)
         raise InvalidInput.of(

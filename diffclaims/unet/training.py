@@ -244,11 +244,18 @@ def train(
         with open(folder / STATUS, "a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def check_finite(what: str, value: float) -> None:
+        if not np.isfinite(value):
+            raise DiffclaimsError(
+                f"{config.folder}: the {what} is {value} at step {step}; it must be finite: lower `rate`"
+            )
+
     def measure() -> None:
         denoiser.eval()
         if step in snapshots:
             t = time.monotonic()
             found = probe(denoiser, batch=256 if device.type == "cpu" else 8192)
+            check_finite("test loss", float(found["test_loss"].sum()))
             records.update({f"probe/{step}/{k}": torch.from_numpy(v) for k, v in found.items()})
             seconds["probe"] += time.monotonic() - t
             low = [p.levels.index(v) for v in p.low]
@@ -299,11 +306,7 @@ def train(
         measured = step in snapshots or step in sample_at or step in uturn_at
         if measured or now - last_said > compute.report_every:
             recent = float(loss.detach())
-            if not np.isfinite(recent):
-                raise DiffclaimsError(
-                    f"{config.folder}: the training loss is {recent} at step {step}; it must be finite: "
-                    "lower `rate`"
-                )
+            check_finite("training loss", recent)
         if measured:
             measure()
         if now - last_saved > compute.save_every:

@@ -7,10 +7,12 @@ import numpy as np
 from diffclaims.unet.data import FashionMNIST
 
 
-def make_source(n_train: int = 90, n_test: int = 60, seed: int = 0) -> FashionMNIST:
+def make_source(n_train: int = 220, n_test: int = 60, seed: int = 0) -> FashionMNIST:
     rng = np.random.default_rng(seed)
     grid = np.linspace(-1, 1, 28)
-    waves = np.stack([np.outer(np.cos(a * np.pi * grid), np.cos(b * np.pi * grid)) for a in range(4) for b in range(4)])
+    waves = np.stack(
+        [np.outer(np.cos(a * np.pi * grid), np.cos(b * np.pi * grid)) for a in range(4) for b in range(4)]
+    )
 
     def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
         images, labels = [], []

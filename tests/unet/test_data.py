@@ -61,7 +61,7 @@ def test_reads_unpacked_files_checked_too(files):
     path.unlink()
     np.testing.assert_array_equal(load_fashion_mnist(files).train_images, packed.train_images)
     path.with_suffix("").write_bytes(path.with_suffix("").read_bytes()[:-1])
-    with pytest.raises(DataError, match="MD5 .* it must be"):
+    with pytest.raises(DataError, match=r"MD5 .* it must be"):
         load_fashion_mnist(files)
 
 
@@ -82,7 +82,9 @@ def test_a_damaged_file_is_named(files, damage):
 
 def test_a_missing_file_is_named_with_the_fix(files):
     (files / "FashionMNIST" / "raw" / f"{IMAGES}.gz").unlink()
-    with pytest.raises(DataError, match=rf"{IMAGES}\.gz is missing: point --data-dir or {data.DATA_VARIABLE}"):
+    with pytest.raises(
+        DataError, match=rf"{IMAGES}\.gz is missing: point --data-dir or {data.DATA_VARIABLE}"
+    ):
         load_fashion_mnist(files)
 
 
@@ -96,7 +98,9 @@ def test_download_without_a_working_torchvision_says_what_to_do(files, monkeypat
     (files / "FashionMNIST" / "raw" / f"{IMAGES}.gz").unlink()
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    with pytest.raises(DataError, match="torchvision does not import here .*copy the four Fashion-MNIST files"):
+    with pytest.raises(
+        DataError, match=r"torchvision does not import here .*copy the four Fashion-MNIST files"
+    ):
         load_fashion_mnist(files, download=True)
 
 
@@ -199,7 +203,7 @@ def test_halves_of_a_class_are_disjoint(source):
     halves = prepare(DataConfig(classes=("Bag:1/2", "Bag:2/2"), size=20), source, seed=0, n_held_out=20)
     first, second = ({x.tobytes() for x in p} for p in halves.population)
     assert not first & second
-    assert len(first) + len(second) == 90
+    assert len(first) + len(second) == 220
 
 
 @pytest.mark.parametrize("name", ["Bag:0/2", "Bag:3/2", "Bag:a/b", "bag", ""])
@@ -209,8 +213,8 @@ def test_bad_class_names(name):
 
 
 def test_too_many_images_are_refused(source):
-    with pytest.raises(InvalidInput, match="at most the 90 images of Bag"):
-        prepare(DataConfig(size=91), source, seed=0, n_held_out=10)
+    with pytest.raises(InvalidInput, match="at most the 220 images of Bag"):
+        prepare(DataConfig(size=221), source, seed=0, n_held_out=10)
     with pytest.raises(InvalidInput, match="at most the 60 test images of Bag"):
         prepare(DataConfig(size=10), source, seed=0, n_held_out=61)
 

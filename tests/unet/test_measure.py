@@ -56,16 +56,16 @@ def _curves(**changes):
     low = np.array([True, True, False])
     wiener, isotropic = np.array([0.2, 0.15, 0.1]), np.array([0.4, 0.3, 0.2])
     progress = (1 - np.exp(-STEPS / 60))[:, None]
-    values = dict(
-        steps=STEPS,
-        low=low,
-        test_loss=isotropic + (wiener - isotropic) * progress,
-        gap=np.maximum(np.log(STEPS / 100), 0)[:, None] * np.ones(3),
-        membership_auc=np.clip(0.5 + 0.2 * np.log(STEPS / 100), 0.5, 1),
-        wiener=wiener,
-        isotropic=isotropic,
-        scale=isotropic - wiener,
-    )
+    values = {
+        "steps": STEPS,
+        "low": low,
+        "test_loss": isotropic + (wiener - isotropic) * progress,
+        "gap": np.maximum(np.log(STEPS / 100), 0)[:, None] * np.ones(3),
+        "membership_auc": np.clip(0.5 + 0.2 * np.log(STEPS / 100), 0.5, 1),
+        "wiener": wiener,
+        "isotropic": isotropic,
+        "scale": isotropic - wiener,
+    }
     return Curves(**{**values, **changes})
 
 
@@ -136,7 +136,10 @@ def test_posterior_is_the_logistic_of_the_log_odds():
 
 def test_oracle_keeps_detailed_balance():
     rng = np.random.default_rng(2)
-    moments = [ClassMoments(np.zeros(6), np.full(6, 1.5), np.eye(6)), ClassMoments(np.full(6, 0.4), np.full(6, 0.4), np.eye(6))]
+    moments = [
+        ClassMoments(np.zeros(6), np.full(6, 1.5), np.eye(6)),
+        ClassMoments(np.full(6, 0.4), np.full(6, 0.4), np.eye(6)),
+    ]
     w = np.array([0.2, 0.8])
     images = [m.mean + rng.normal(size=(20000, 6)) * np.sqrt(m.eigenvalues) for m in moments]
     transition, commitment = oracle_uturns(images, [0.3, 1.0, 3.0], moments, w, rng=rng)
