@@ -262,7 +262,7 @@ def _sample_datasets(
     radii = np.array([copy_radius(real[k], data.of_class(k)) for k in range(k_all)])
     share = np.array(data.counts) / sum(data.counts)
     rng = np.random.default_rng(mix(cfg.seed, 101))
-    drawn: list[int] = rng.choice(k_all, size=real.shape[1], p=share).tolist()
+    drawn = np.asarray(rng.choice(np.arange(k_all), size=real.shape[1], p=share)).tolist()
     mixed = classifier(np.stack([real[k][i] for i, k in enumerate(drawn)]))[1]
     unit = mixed.std(axis=0) + 1e-9  # features in units of their spread over real images
 

@@ -74,6 +74,49 @@ def _optimizer(config: RunConfig, module: torch.nn.Module) -> torch.optim.Optimi
     return torch.optim.Adam(module.parameters(), lr=o.rate, betas=(0.9, 0.99), fused=True)
 
 
+class Stepper:
+    """Optimizer steps of one run, each a function of (seed, step) and the weights alone.
+
+    Parameters
+    ----------
+    config : RunConfig
+    train : float32 array, shape (n, 1, R, R)
+        Training images; they live on the device.
+    compute : Compute
+    """
+
+    def __init__(self, config: RunConfig, train: NDArray[np.float32], compute: Compute) -> None:
+        self.config = config
+        self.device = torch.device(compute.device)
+        self.denoiser = build(config, self.device)
+        if compute.channels_last:
+            self.denoiser = self.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = _optimizer(config, self.denoiser)
+        self._loss: Callable[..., torch.Tensor] = self.denoiser.loss
+        if compute.compile:
+            self._loss = torch.compile(self.denoiser.loss, mode="reduce-overhead")
+        self._bf16 = compute.bf16
+        self._images = torch.from_numpy(train).to(self.device)
+        self._generator = torch.Generator(self.device)
+
+    def __call__(self, step: int) -> torch.Tensor:
+        """Take the step after `step` steps; return its training loss."""
+        o, g, device = self.config.optimizer, self._generator, self.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = o.rate * min(1.0, (step + 1) / max(1, o.warmup))
+        g.manual_seed(mix(self.config.seed, STEP, step))
+        index = torch.randint(len(self._images), (o.batch,), generator=g, device=device)
+        sigma = draw_levels(self.config.objective, o.batch, g, device)
+        x = self._images[index]
+        noise = torch.randn(x.shape, generator=g, device=device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+            loss = self._loss(x, sigma, noise).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+
 def read_state(folder: Path, config: RunConfig) -> dict[str, Any] | None:
     """Return the saved state of this very run, or None if there is none.
 
@@ -205,13 +248,8 @@ def train(
     data = prepare(config.data, source, seed=config.seed, n_held_out=needed)
     moments = tuple(ClassMoments.of(x) for x in data.population)
     probe = Probe(data, p, seed=config.seed, moments=moments, device=device)
-    denoiser = build(config, device)
-    if compute.channels_last:
-        denoiser = denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(config, denoiser)
-    loss_of: Callable[..., torch.Tensor] = denoiser.loss
-    if compute.compile:
-        loss_of = torch.compile(denoiser.loss, mode="reduce-overhead")
+    stepper = Stepper(config, data.train, compute)
+    denoiser, optimizer = stepper.denoiser, stepper.optimizer
 
     total = config.optimizer.steps
     snapshots = set(p.steps(total))
@@ -224,9 +262,6 @@ def train(
         step, records, seconds = state["step"], state["records"], state["seconds"]
         say(f"{config.folder}: continues at step {step}")
     began_at, began = step, time.monotonic()
-
-    images = torch.from_numpy(data.train).to(device)
-    generator = torch.Generator(device)
 
     def save() -> None:
         content = {
@@ -287,25 +322,13 @@ def train(
             save()
             return None
         t = time.monotonic()
-        for group in optimizer.param_groups:
-            group["lr"] = config.optimizer.rate * min(1.0, (step + 1) / max(1, config.optimizer.warmup))
-        generator.manual_seed(mix(config.seed, STEP, step))
-        batch = config.optimizer.batch
-        index = torch.randint(len(images), (batch,), generator=generator, device=device)
-        sigma = draw_levels(config.objective, batch, generator, device)
-        x = images[index]
-        noise = torch.randn(x.shape, generator=generator, device=device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=compute.bf16):
-            loss = loss_of(x, sigma, noise).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        loss = stepper(step)
         step += 1
         now = time.monotonic()
         seconds["train"] += now - t
         measured = step in snapshots or step in sample_at or step in uturn_at
         if measured or now - last_said > compute.report_every:
-            recent = float(loss.detach())
+            recent = float(loss)
             check_finite("training loss", recent)
         if measured:
             measure()
@@ -314,13 +337,13 @@ def train(
             last_saved = time.monotonic()
         if now - last_said > compute.report_every:
             spent = time.monotonic() - began
-            rate = (step - began_at) / max(spent, 1e-9)
-            eta = (total - step) / rate
+            rate = (step - began_at) * config.optimizer.batch / max(spent, 1e-9)
+            eta = (total - step) * config.optimizer.batch / rate
             say(
-                f"{config.folder}: step {step}/{total}, {rate * batch:.0f} images/s, ETA {eta:.0f} s, "
+                f"{config.folder}: step {step}/{total}, {rate:.0f} images/s, ETA {eta:.0f} s, "
                 f"loss {recent:.4f}"
             )
-            status(images_per_s=round(rate * batch), eta_s=round(eta), loss=recent)
+            status(images_per_s=round(rate), eta_s=round(eta), loss=recent)
             last_said = time.monotonic()
 
     arrays: Arrays = {k: v.numpy() for k, v in records.items()}
