@@ -23,7 +23,7 @@ EARLY = 4
 GENERALIZATION = {
     "iso_0.8": "(L_iso - L)/(L_iso - L_W) at low reaches 0.8",
     "excess_0.2": "ln of the test loss over its least, at low, falls to ln 1.2",
-    "init_0.9": "(L_first - L)/(L_first - L_least) at low reaches 0.9",
+    "init_0.9": "(L_0 - L)/(L_0 - L_least) at low reaches 0.9, L_0 before training",
     "absolute": "L - L_W at low falls to 0.2 of the mean over classes of L_iso - L_W",
 }
 #: Definitions of the time to memorize; the first is the one that claims use.
@@ -89,6 +89,9 @@ class Curves:
     Attributes
     ----------
     steps : (T,)
+        Of the snapshots, above 0.
+    initial : (L,)
+        Test loss before training.
     low : (L,) of bool
     test_loss : (T, L)
     gap : (T, L)
@@ -102,6 +105,7 @@ class Curves:
     """
 
     steps: Floats
+    initial: Floats
     low: NDArray[np.bool_]
     test_loss: Floats
     gap: Floats
@@ -140,8 +144,8 @@ class Curves:
                 self.steps, -mean(np.log(self.test_loss / self.test_loss.min(axis=0))), -np.log(1.2)
             )
         if definition == "init_0.9":
-            first, best = self.test_loss[0], self.test_loss.min(axis=0)
-            # A level whose first loss is its least was not learned at all.
+            first, best = self.initial, self.test_loss.min(axis=0)
+            # A level that never gets below where it began was not learned at all.
             gain = np.where(first > best, first - best, np.inf)
             return crossing(self.steps, mean((first - self.test_loss) / gain), 0.9)
         if definition == "absolute":
@@ -178,11 +182,17 @@ def curves_of_images(
     isotropic: Floats,
     scale: Floats,
 ) -> Curves:
-    """Average one class's measurements by image, each (T, L, image), NaN where there is no image."""
+    """Average one class's measurements by image, each (T, L, image), NaN where there is no image.
+
+    The first of the T must be before training, at step 0.
+    """
+    mean = np.nanmean(test_loss, axis=2)
+    test_log_ratio, train_log_ratio = test_log_ratio[1:], train_log_ratio[1:]
     return Curves(
-        steps=steps,
+        steps=steps[1:],
+        initial=mean[0],
         low=low,
-        test_loss=np.nanmean(test_loss, axis=2),
+        test_loss=mean[1:],
         gap=np.nanmean(test_log_ratio, axis=2) - np.nanmean(train_log_ratio, axis=2),
         membership_auc=auc(train_log_ratio[:, low].mean(axis=1), test_log_ratio[:, low].mean(axis=1)),
         wiener=wiener,

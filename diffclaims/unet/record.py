@@ -6,6 +6,7 @@ references, times under every definition with their errors from resampled images
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -25,12 +27,14 @@ from diffclaims.unet.classifier import Classifier, train_classifier
 from diffclaims.unet.config import ObjectiveConfig, RunConfig
 from diffclaims.unet.data import FashionMNIST, PreparedData, parse_class, prepare
 from diffclaims.unet.files import write_atomic
-from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves, curves_of_images
+from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves, auc, curves_of_images
 from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.oracle import oracle_uturns
+from diffclaims.unet.probes import Probe
 from diffclaims.unet.randomness import UTURN, mix
 from diffclaims.unet.references import ClassMoments
 from diffclaims.unet.sampling import SAMPLERS
+from diffclaims.unet.training import build
 
 Floats = NDArray[np.float64]
 
@@ -131,6 +135,15 @@ def _class_curves(
     return out
 
 
+def _with_start(run: RawRun, data: PreparedData, moments: tuple[ClassMoments, ...]) -> RawRun:
+    """Put the untrained network, which its seed determines, in front of the snapshots as step 0."""
+    device = torch.device("cpu")
+    probe = Probe(data, run.config.probe, seed=run.config.seed, moments=moments, device=device)
+    start = probe(build(run.config, device), batch=256)
+    probes = {k: np.concatenate([start[k][None].astype(np.float64), v]) for k, v in run.probes.items()}
+    return dataclasses.replace(run, steps=np.concatenate([[0], run.steps]), probes=probes)
+
+
 def _times(curves: list[Curves]) -> dict[str, Floats]:
     return {
         "gen": np.array([[c.generalization(d) for d in GENERALIZATION] for c in curves]),
@@ -160,6 +173,7 @@ def run_datasets(
     experiment = experiment_of(run, data)
     moments = tuple(ClassMoments.of(x) for x in data.population)
     levels = np.asarray(cfg.probe.levels)
+    run = _with_start(run, data, moments)
     wiener = np.stack([m.wiener_loss(levels) for m in moments])
     isotropic = np.stack([m.isotropic_loss(levels) for m in moments])
     low = np.isin(cfg.probe.levels, cfg.probe.low)
@@ -194,7 +208,10 @@ def run_datasets(
         "bayes_loss": (("class",), wiener[:, low].mean(axis=1)),
         "wiener_loss": (("class", "noise_level"), wiener),
         "isotropic_loss": (("class", "noise_level"), isotropic),
-        "membership_auc": (by_time, np.stack([c.membership_auc for c in curves])),
+        "membership_auc": (
+            by_time,
+            move(auc(*(run.probes[f"{s}_log_ratio"][:, :, low].mean(axis=2) for s in ("train", "test")))),
+        ),
         **{k: (("class",), v) for k, v in per_class.items()},
     }
     out = {"curves": xr.Dataset(variables, coordinates)}

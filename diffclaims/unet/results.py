@@ -52,7 +52,7 @@ def _known(gen: str, mem: str) -> None:
         raise InvalidInput.of("mem", mem, f"be one of {', '.join(MEMORIZATION)}", "choose one")
 
 
-def learning_times(
+def named_times(
     curves: xr.Dataset,
     *,
     gen: str = MAIN_GENERALIZATION,
@@ -72,6 +72,8 @@ def learning_times(
     """
     _known(gen, mem)
     ordered = curves.transpose("seed", "class", "training_time", "noise_level", ...)
+    start = ordered["test_loss_by_noise"].isel(training_time=0)
+    ordered = ordered.sel(training_time=ordered["training_time"] > 0)
     scale = (ordered["isotropic_loss"] - ordered["wiener_loss"]).mean("class")
     shape = (ordered.sizes["seed"], ordered.sizes["class"])
     found = {n: np.empty(shape) for n in ("tau_gen", "tau_best", "tau_mem")}
@@ -79,6 +81,7 @@ def learning_times(
         one, at = ordered.isel({"seed": i, "class": k}), {"seed": i}
         c = Curves(
             steps=one["training_time"].values.astype(np.float64),
+            initial=start.isel({"seed": i, "class": k}).values.astype(np.float64),
             low=one["low"].values.astype(bool),
             test_loss=one["test_loss_by_noise"].values.astype(np.float64),
             gap=(one["test_log_ratio_by_noise"] - one["train_log_ratio_by_noise"]).values.astype(np.float64),

@@ -58,6 +58,7 @@ def _curves(**changes):
     progress = (1 - np.exp(-STEPS / 60))[:, None]
     values = {
         "steps": STEPS,
+        "initial": isotropic,
         "low": low,
         "test_loss": isotropic + (wiener - isotropic) * progress,
         "gap": np.maximum(np.log(STEPS / 100), 0)[:, None] * np.ones(3),
@@ -88,7 +89,9 @@ def test_a_gap_that_is_there_from_the_start_is_no_memorization():
 
 def test_the_scale_of_a_class_does_not_move_its_relative_times():
     a = _curves()
-    b = _curves(test_loss=a.test_loss * 3, wiener=a.wiener * 3, isotropic=a.isotropic * 3)
+    b = _curves(
+        initial=a.initial * 3, test_loss=a.test_loss * 3, wiener=a.wiener * 3, isotropic=a.isotropic * 3
+    )
     for d in ("iso_0.8", "excess_0.2", "init_0.9"):
         assert a.generalization(d) == pytest.approx(b.generalization(d))
     assert b.generalization("absolute") > a.generalization("absolute")

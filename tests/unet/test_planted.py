@@ -137,12 +137,12 @@ def test_recordings_play_back_and_times_follow_from_curves(analysed, tmp_path):
     subject = Recorded("unet-smoke", tmp_path, "smoke")
     played = subject.learning_curves(subject.experiments()["tiny"])
     for definition in ("gap_0.25", "auc_0.6"):
-        times = results.learning_times(played, mem=definition)
+        times = results.named_times(played, mem=definition)
         schema.validate(times, "times")
         stored = played["tau_mem_by_definition"].sel(mem_definition=definition)
         np.testing.assert_allclose(times["tau_mem"], stored.transpose("seed", "class"), rtol=1e-3)
     stored = played["tau_gen_by_definition"].sel(gen_definition="iso_0.8").transpose("seed", "class")
-    np.testing.assert_allclose(results.learning_times(played)["tau_gen"], stored, rtol=1e-3)
+    np.testing.assert_allclose(results.named_times(played)["tau_gen"], stored, rtol=1e-3)
     assert results.load(tmp_path).keys() == {"tiny"}
     levels = results.return_level(results.load(tmp_path, "speciation")["tiny"])
     assert levels.dims == ("seed", "class")
