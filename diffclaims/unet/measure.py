@@ -171,31 +171,67 @@ class Curves:
         return least(self.steps, self.at_low(np.log(self.test_loss / self.wiener)))
 
 
-def curves_of_images(
-    *,
-    steps: Floats,
-    low: NDArray[np.bool_],
-    test_loss: Floats,
-    test_log_ratio: Floats,
-    train_log_ratio: Floats,
-    wiener: Floats,
-    isotropic: Floats,
-    scale: Floats,
-) -> Curves:
-    """Average one class's measurements by image, each (T, L, image), NaN where there is no image.
+class ClassImages:
+    """One class's measurements by image, to be averaged over all images or over resampled ones.
 
-    The first of the T must be before training, at step 0.
+    Parameters
+    ----------
+    steps : array, shape (1 + T,)
+        The first is 0, before training.
+    low : bool array, shape (L,)
+    test_loss, test_log_ratio : array, shape (1 + T, L, n)
+    train_log_ratio : array, shape (1 + T, L, m)
+        NaN where there is no image.
+    wiener, isotropic, scale : array, shape (L,)
+        As in `Curves`.
     """
-    mean = np.nanmean(test_loss, axis=2)
-    test_log_ratio, train_log_ratio = test_log_ratio[1:], train_log_ratio[1:]
-    return Curves(
-        steps=steps[1:],
-        initial=mean[0],
-        low=low,
-        test_loss=mean[1:],
-        gap=np.nanmean(test_log_ratio, axis=2) - np.nanmean(train_log_ratio, axis=2),
-        membership_auc=auc(train_log_ratio[:, low].mean(axis=1), test_log_ratio[:, low].mean(axis=1)),
-        wiener=wiener,
-        isotropic=isotropic,
-        scale=scale,
-    )
+
+    def __init__(
+        self,
+        *,
+        steps: Floats,
+        low: NDArray[np.bool_],
+        test_loss: Floats,
+        test_log_ratio: Floats,
+        train_log_ratio: Floats,
+        wiener: Floats,
+        isotropic: Floats,
+        scale: Floats,
+    ) -> None:
+        self.steps, self.low = steps[1:], low
+        self.wiener, self.isotropic, self.scale = wiener, isotropic, scale
+        self._loss, self._test = (x[..., np.isfinite(x[0, 0])] for x in (test_loss, test_log_ratio))
+        self._train = train_log_ratio[..., np.isfinite(train_log_ratio[0, 0])]
+        a, b = (x[:, low].mean(axis=1) for x in (self._train, self._test))
+        # Who is below whom does not change when images are resampled: only how often each pair counts.
+        below = (a[:, :, None] < b[:, None, :]) + 0.5 * (a[:, :, None] == b[:, None, :])
+        self._below: Floats = below
+
+    def curves(self, rng: np.random.Generator | None = None) -> Curves:
+        """Average over the images, or over as many drawn from them with replacement."""
+        n, m = self._test.shape[-1], self._train.shape[-1]
+        w, v = (
+            np.full(k, 1 / k) if rng is None else np.bincount(rng.integers(k, size=k), minlength=k) / k
+            for k in (n, m)
+        )
+        loss = self._loss @ w
+        return Curves(
+            steps=self.steps,
+            initial=loss[0],
+            low=self.low,
+            test_loss=loss[1:],
+            gap=(self._test @ w - self._train @ v)[1:],
+            membership_auc=self.membership_auc(w, v)[1:],
+            wiener=self.wiener,
+            isotropic=self.isotropic,
+            scale=self.scale,
+        )
+
+    def membership_auc(
+        self, test_weights: Floats | None = None, train_weights: Floats | None = None
+    ) -> Floats:
+        """P(training image's mean ln(L/L_W) at low < test image's), shape (1 + T,)."""
+        n, m = self._test.shape[-1], self._train.shape[-1]
+        w = np.full(n, 1 / n) if test_weights is None else test_weights
+        v = np.full(m, 1 / m) if train_weights is None else train_weights
+        return np.asarray(v @ (self._below @ w).T)

@@ -27,7 +27,7 @@ from diffclaims.unet.classifier import Classifier, train_classifier
 from diffclaims.unet.config import ObjectiveConfig, RunConfig
 from diffclaims.unet.data import FashionMNIST, PreparedData, parse_class, prepare
 from diffclaims.unet.files import write_atomic
-from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves, auc, curves_of_images
+from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, ClassImages, Curves
 from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.oracle import oracle_uturns
 from diffclaims.unet.probes import Probe
@@ -110,29 +110,22 @@ def _standard_error(x: Floats) -> Floats:
     return np.asarray(np.nanstd(x, axis=-1, ddof=1) / np.sqrt(n))
 
 
-def _class_curves(
-    run: RawRun, wiener: Floats, isotropic: Floats, images: dict[str, Any] | None = None
-) -> list[Curves]:
-    """Curves of every class; `images` gives for each split and class the images to use, all by default."""
+def _class_images(run: RawRun, wiener: Floats, isotropic: Floats) -> list[ClassImages]:
     p = run.config.probe
-    low = np.isin(p.levels, p.low)
     scale = (isotropic - wiener).mean(axis=0)
-    out = []
-    for k in range(len(wiener)):
-        pick = {s: slice(None) if images is None else images[s][k] for s in ("test", "train")}
-        out.append(
-            curves_of_images(
-                steps=run.steps.astype(np.float64),
-                low=low,
-                test_loss=run.probes["test_loss"][:, k][:, :, pick["test"]],
-                test_log_ratio=run.probes["test_log_ratio"][:, k][:, :, pick["test"]],
-                train_log_ratio=run.probes["train_log_ratio"][:, k][:, :, pick["train"]],
-                wiener=wiener[k],
-                isotropic=isotropic[k],
-                scale=scale,
-            )
+    return [
+        ClassImages(
+            steps=run.steps.astype(np.float64),
+            low=np.isin(p.levels, p.low),
+            test_loss=run.probes["test_loss"][:, k],
+            test_log_ratio=run.probes["test_log_ratio"][:, k],
+            train_log_ratio=run.probes["train_log_ratio"][:, k],
+            wiener=wiener[k],
+            isotropic=isotropic[k],
+            scale=scale,
         )
-    return out
+        for k in range(len(wiener))
+    ]
 
 
 def _with_start(run: RawRun, data: PreparedData, moments: tuple[ClassMoments, ...]) -> RawRun:
@@ -177,16 +170,19 @@ def run_datasets(
     wiener = np.stack([m.wiener_loss(levels) for m in moments])
     isotropic = np.stack([m.isotropic_loss(levels) for m in moments])
     low = np.isin(cfg.probe.levels, cfg.probe.low)
-    curves = _class_curves(run, wiener, isotropic)
+    images = _class_images(run, wiener, isotropic)
+    curves = [c.curves() for c in images]
 
     def move(x: Floats) -> Floats:  # (T, K, ...) to (K, T, ...)
         return np.moveaxis(x, 1, 0)
 
     by_time, by_noise = ("class", "training_time"), ("class", "training_time", "noise_level")
     variables: dict[str, Any] = {}
+    # The schema's losses are 1 before training: each level in units of the untrained network's test loss there.
+    start = np.nanmean(run.probes["test_loss"][0], axis=-1)
     for split in ("test", "train"):
         loss, ratio = run.probes[f"{split}_loss"], run.probes[f"{split}_log_ratio"]
-        per_image = loss[:, :, low].mean(axis=2)
+        per_image = (loss / start[:, :, None])[:, :, low].mean(axis=2)
         variables[f"{split}_loss"] = (by_time, move(np.nanmean(per_image, axis=-1)))
         variables[f"{split}_loss_stderr"] = (by_time, move(_standard_error(per_image)))
         variables[f"{split}_loss_by_noise"] = (by_noise, move(np.nanmean(loss, axis=-1)))
@@ -205,33 +201,16 @@ def run_datasets(
         "participation_ratio": np.array([m.participation for m in moments]),
     }
     variables |= {
-        "bayes_loss": (("class",), wiener[:, low].mean(axis=1)),
+        "bayes_loss": (("class",), (wiener / start)[:, low].mean(axis=1)),
         "wiener_loss": (("class", "noise_level"), wiener),
         "isotropic_loss": (("class", "noise_level"), isotropic),
-        "membership_auc": (
-            by_time,
-            move(auc(*(run.probes[f"{s}_log_ratio"][:, :, low].mean(axis=2) for s in ("train", "test")))),
-        ),
+        "membership_auc": (by_time, np.stack([c.membership_auc() for c in images])),
         **{k: (("class",), v) for k, v in per_class.items()},
     }
     out = {"curves": xr.Dataset(variables, coordinates)}
 
     rng = np.random.default_rng(mix(cfg.seed, 100))
-    n_of = {
-        "test": [cfg.probe.n_eval] * len(curves),
-        "train": [min(n, cfg.probe.n_eval) for n in data.counts],
-    }
-    resampled = [
-        _times(
-            _class_curves(
-                run,
-                wiener,
-                isotropic,
-                {s: [rng.integers(n, size=n) for n in n_of[s]] for s in ("test", "train")},
-            )
-        )
-        for _ in range(BOOTSTRAPS)
-    ]
+    resampled = [_times([c.curves(rng) for c in images]) for _ in range(BOOTSTRAPS)]
     spread = {k: _ln_spread(np.stack([r[k] for r in resampled])) for k in ("gen", "mem", "best")}
     found = _times(curves)
     each = np.eye(len(levels), dtype=bool)
@@ -387,6 +366,12 @@ def _speciation(
 
 
 _LONG_NAMES = {
+    "test_loss": ("1", "test loss in units of its value before training, mean over low noise levels"),
+    "train_loss": (
+        "1",
+        "training loss in units of the test loss before training, mean over low noise levels",
+    ),
+    "bayes_loss": ("1", "loss of the class's Wiener filter in the same units, mean over low noise levels"),
     "test_loss_by_noise": ("1", "test loss per dimension, in units of the noise"),
     "train_loss_by_noise": ("1", "training loss per dimension with fresh noise, in units of the noise"),
     "test_log_ratio_by_noise": ("1", "mean over test images of ln(loss / loss of the Wiener filter)"),

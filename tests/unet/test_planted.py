@@ -125,9 +125,12 @@ def test_a_run_becomes_valid_datasets(analysed):
     np.testing.assert_allclose(speciation["oracle_transition"].sum("to_class"), 1, atol=1e-5)
     flows = speciation["balance_violation"].transpose("seed", "class", "to_class", "diffusion_time").values
     np.testing.assert_allclose(flows, -flows.swapaxes(1, 2), atol=1e-6)
+    np.testing.assert_allclose(curves["test_loss"].sel(training_time=0), 1, atol=1e-6)
     low = curves["low"].values.astype(bool)
-    wiener = curves["wiener_loss"].transpose("seed", "class", "noise_level").values
-    np.testing.assert_allclose(curves["bayes_loss"], wiener[:, :, low].mean(axis=2), rtol=1e-5)
+    ratio = (curves["wiener_loss"] / curves["test_loss_by_noise"].sel(training_time=0)).transpose(
+        "seed", "class", "noise_level"
+    )
+    np.testing.assert_allclose(curves["bayes_loss"], ratio.values[:, :, low].mean(axis=2), rtol=1e-5)
 
 
 def test_recordings_play_back_and_times_follow_from_curves(analysed, tmp_path):
