@@ -29,6 +29,7 @@ from diffclaims.unet.data import FashionMNIST, PreparedData, parse_class, prepar
 from diffclaims.unet.files import write_atomic
 from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, ClassImages, Curves
 from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
+from diffclaims.unet.network import n_parameters
 from diffclaims.unet.oracle import oracle_uturns
 from diffclaims.unet.probes import Probe
 from diffclaims.unet.randomness import UTURN, mix
@@ -74,15 +75,15 @@ class RawRun:
         return cls(config, info, np.array(steps), probes, samples)
 
 
-def experiment_of(run: RawRun, data: PreparedData) -> Experiment:
-    """Return the experiment that a run stands for, with the moments of its data.
+def experiment_of(config: RunConfig, data: PreparedData) -> Experiment:
+    """Return the experiment that a run stands for, with the moments of its data; the same for every seed.
 
     psi_p is parameters over d^2 (a random-features model of p features trains p d numbers), psi_n is n/d,
     and the diffusion time is that of the geometric mean of the low noise levels, t = ln(1 + sigma^2)/2.
     """
     d = data.resolution**2
-    sigma = float(np.exp(np.mean(np.log(run.config.probe.low))))
-    c, o = run.config.data, run.config.objective
+    sigma = float(np.exp(np.mean(np.log(config.probe.low))))
+    c, o = config.data, config.objective
     words = [f"fashion-mnist: {c.resolution}x{c.resolution} pixels in [-1, 1]"]
     if c.control != "none":
         words.append(c.control)
@@ -96,7 +97,7 @@ def experiment_of(run: RawRun, data: PreparedData) -> Experiment:
     return Experiment(
         mixture=GaussianMixture.from_samples(population, labels, weights=weights),
         model=RandomFeatures(
-            psi_p=run.info["n_parameters"] / d**2,
+            psi_p=n_parameters(build(config, torch.device("cpu"))) / d**2,
             psi_n=len(data.train) / d,
             diffusion_time=0.5 * float(np.log1p(sigma**2)),
         ),
@@ -163,7 +164,7 @@ def run_datasets(
     data = prepare(cfg.data, source, seed=cfg.seed, n_held_out=needed)
     if list(data.counts) != run.info["counts"]:
         raise AssertionError("the run was trained on other data")
-    experiment = experiment_of(run, data)
+    experiment = experiment_of(cfg, data)
     moments = tuple(ClassMoments.of(x) for x in data.population)
     levels = np.asarray(cfg.probe.levels)
     run = _with_start(run, data, moments)
