@@ -226,3 +226,23 @@ def test_the_real_files():
     assert np.bincount(found.test_labels).tolist() == [1000] * 10
     prepared = prepare(DataConfig(control="variance-swap"), found, seed=0, n_held_out=10)
     assert prepared.contrast[0] == pytest.approx(0.597, abs=5e-4)
+
+
+@pytest.mark.skipif(not os.environ.get(data.DATA_VARIABLE), reason=f"{data.DATA_VARIABLE} is not set")
+def test_the_oracle_on_the_real_classes():
+    """Return probability 0.775 of Bag against Trouser at 14 x 14, recorded from these very files."""
+    from diffclaims.unet.oracle import oracle_uturns
+    from diffclaims.unet.references import ClassMoments
+
+    prepared = prepare(DataConfig(size=10), load_fashion_mnist(), seed=0, n_held_out=980)
+    moments = [ClassMoments.of(x) for x in prepared.population]
+    assert moments[0].total_variance == pytest.approx(50.41, abs=0.01)
+    assert moments[1].total_variance == pytest.approx(17.98, abs=0.01)
+    levels = np.geomspace(2, 8, 13)
+    for weight, sigma in ((0.5, 4.65), (0.1, 2.80)):
+        rng = np.random.default_rng(0)
+        found, _ = oracle_uturns(list(prepared.held_out), levels, moments, (weight, 1 - weight), rng=rng)
+        bag = found[0, 0]
+        i = int(np.argmax(bag < 0.775))
+        at = np.interp(0.775, [bag[i], bag[i - 1]], np.log([levels[i], levels[i - 1]]))
+        assert np.exp(at) == pytest.approx(sigma, rel=0.04)
