@@ -306,6 +306,24 @@ def _sample_datasets(
     return out
 
 
+def _shares(ends: Floats) -> tuple[Floats, Floats]:
+    """Shares of the classes among the accepted returns, and standard errors over starts.
+
+    From counts (K, level, start, to), both (K, level, to). Where every return was rejected nothing is known: equal
+    shares with an error of one half.
+    """
+    n = ends.shape[2]
+    accepted = ends.sum(axis=-1, keepdims=True)
+    total = accepted.sum(axis=2)
+    known = total > 0
+    share = np.where(known, ends.sum(axis=2) / np.maximum(total, 1), 1 / ends.shape[-1])
+    residual = ends - share[:, :, None] * accepted
+    error = np.sqrt((residual**2).sum(axis=2) * n / (n - 1)) / np.maximum(total, 1)
+    # Starts that all agree do not make a share exact: at least the error of n + 1 out of n + 2.
+    floor = np.sqrt((n + 1) / (n + 2) ** 2 / n)
+    return share, np.where(known, np.maximum(error, floor), 0.5)
+
+
 def _speciation(
     run: RawRun,
     data: PreparedData,
@@ -322,33 +340,32 @@ def _speciation(
     label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), data.classes).reshape(
         images.shape[:4]
     )
-    # (K, level, start, to): share of a start's returns that end in each class; the last column is "none".
-    ends = np.stack([(label == k).mean(axis=3) for k in range(k_all + 1)], axis=-1)
-    mean, stderr = ends.mean(axis=2), ends.std(axis=2, ddof=1) / np.sqrt(n_start)
-    most = ends[..., :k_all]
+    # (K, level, start, to): returns of a start that end in each class; those of no class are left out.
+    ends = np.stack([(label == k).sum(axis=3) for k in range(k_all)], axis=-1).astype(np.float64)
+    mean, stderr = _shares(ends)
+    most = ends
     top = most == most.max(axis=-1, keepdims=True)
     votes = np.where(most.max(axis=-1, keepdims=True) > 0, top / top.sum(axis=-1, keepdims=True), 0.0)
     own = np.arange(k_all)
     committed = votes[own, :, :, own]  # (K, level, start); a tie counts as its share
     weights = np.array(data.counts) / sum(data.counts)
     # Equal classes of a perfect score exchange equal flows, w_k P(k->l) = w_l P(l->k).
-    flow = weights[:, None, None] * np.moveaxis(mean, 1, 2)[:, :k_all]
-    flow_error = weights[:, None, None] * np.moveaxis(stderr, 1, 2)[:, :k_all]
+    flow = weights[:, None, None] * np.moveaxis(mean, 1, 2)
+    flow_error = weights[:, None, None] * np.moveaxis(stderr, 1, 2)
     rng = np.random.default_rng(mix(cfg.seed, UTURN, 999))
     oracle, oracle_commitment = oracle_uturns(list(real), levels, moments, weights, rng=rng)
     by = ("class", "diffusion_time")
     to = ("class", "to_class", "diffusion_time")
     n = len(levels)
-    # The schema wants the classes as destinations, so "none" is a separate variable.
     return xr.Dataset(
         {
             "commitment": (by, committed.mean(axis=2)),
             "commitment_stderr": (by, committed.std(axis=2, ddof=1) / np.sqrt(n_start)),
             "return_probability": (by, np.stack([mean[k, :, k] for k in own])),
             "return_probability_stderr": (by, np.stack([stderr[k, :, k] for k in own])),
-            "transition": (to, np.moveaxis(mean, 1, 2)[:, :k_all]),
-            "transition_stderr": (to, np.moveaxis(stderr, 1, 2)[:, :k_all]),
-            "rejected_share": (by, mean[:, :, k_all]),
+            "transition": (to, np.moveaxis(mean, 1, 2)),
+            "transition_stderr": (to, np.moveaxis(stderr, 1, 2)),
+            "rejected_share": (by, (label == k_all).mean(axis=(2, 3))),
             "balance_violation": (to, flow - np.swapaxes(flow, 0, 1)),
             "balance_violation_stderr": (to, np.sqrt(flow_error**2 + np.swapaxes(flow_error, 0, 1) ** 2)),
             "oracle_transition": (to, oracle),
