@@ -351,6 +351,14 @@ class RunConfig:
             "it names a folder",
         )
         _check(self.seed >= 0, "seed", self.seed, "be 0 or above", "give a non-negative integer")
+        samples = self.sample.sample_at or self.sample.uturn_at
+        _check(
+            self.objective.noise != "fixed" or not samples,
+            "noise",
+            self.objective.noise,
+            "not be fixed where images are sampled, which needs all levels",
+            "set sample_at and uturn_at to nothing",
+        )
         side = self.data.resolution
         for _ in self.network.multipliers[1:]:
             _check(

@@ -59,7 +59,7 @@ def test_bad_settings_are_refused(text):
     [{"optimizer": "adamw"}, {"rate": 0.0}, {"momentum": 1.0}, {"objective": "v"}, {"noise": "cosine"},
      {"sigma_min": 9.0}, {"sigma_data": 0.0}, {"levels": (1.0, 0.5)}, {"low": (0.3,)}, {"n_eval": 1001},
      {"snapshots": 1}, {"sample_at": (1.5,)}, {"n_samples": 2}, {"width": 6}, {"multipliers": ()},
-     {"multipliers": (1, 1, 1)}, {"nonsense": 1}],
+     {"multipliers": (1, 1, 1)}, {"nonsense": 1}, {"noise": "fixed"}],
 )  # fmt: skip
 def test_values_out_of_range_are_refused(settings):
     with pytest.raises(InvalidInput):
