@@ -1,0 +1,178 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffclaims.errors import DiffclaimsError
+from diffclaims.unet.config import DataConfig, RunConfig, parse_setting
+from diffclaims.unet.data import load_fashion_mnist, prepare
+from diffclaims.unet.presets import PRESETS, runs
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m diffclaims.unet", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    train = commands.add_parser("train", help="train the runs of a preset, or what is left of them")
+    _choice(train)
+    train.add_argument("--download", action="store_true", help="fetch Fashion-MNIST first (torchvision)")
+    train.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    train.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
+    train.add_argument("--bf16", action="store_true", help="train in bfloat16 with fp32 weights")
+    train.add_argument("--compile", action="store_true", help="compile the training step")
+    train.add_argument(
+        "--keep-snapshots", action="store_true", help="also keep the weights of every snapshot"
+    )
+    train.add_argument(
+        "--stop-after", type=float, metavar="MINUTES", help="start no further run after this time"
+    )
+    train.add_argument("--dry-run", action="store_true", help="print the runs and stop")
+
+    record = commands.add_parser("record", help="analyse finished runs and write them as recordings")
+    _choice(record)
+    record.add_argument("--out", type=Path, required=True, help="folder of the files")
+    record.add_argument("--sheets", type=Path, help="folder for PNG sheets of samples (needs matplotlib)")
+    record.add_argument(
+        "--made-by", default="", metavar="COMMAND", help="the training command, kept in the files"
+    )
+
+    status = commands.add_parser("status", help="show how far the runs are")
+    _choice(status)
+
+    check = commands.add_parser("check", help="send denoisers with known answers through the measurement")
+    check.add_argument("--data-dir", help="folder of Fashion-MNIST (default: $DIFFCLAIMS_DATA)")
+    check.add_argument("--resolution", type=int, choices=(14, 28), default=14)
+    return parser
+
+
+def _choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="smoke", choices=list(PRESETS), help="default: smoke")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of the runs, shared by all processes"
+    )
+    parser.add_argument("--data-dir", help="folder of Fashion-MNIST (default: $DIFFCLAIMS_DATA)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="only this experiment (repeatable)"
+    )
+    parser.add_argument("--seeds", type=int, help="seeds of each experiment instead of the preset's")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="override one setting of every run (repeatable); tuples with commas",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status: 0 done, 1 something is left or failed, 2 bad input."""
+    args = _parser().parse_args(argv)
+    try:
+        if args.command == "check":
+            return _check(args)
+        settings = dict(map(parse_setting, args.settings))
+        chosen = runs(args.preset, only=args.only, seeds=args.seeds, overrides=settings)
+        do = {"train": _train, "record": _record, "status": _status}[args.command]
+        return do(args, chosen)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "matplotlib"):
+            raise
+        extra = "unet" if error.name == "torch" else "plot"
+        print(f"error: this needs {error.name}; install diffclaims[{extra}]", file=sys.stderr)
+        return 2
+    except DiffclaimsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
+    if args.dry_run:
+        for run in chosen:
+            print(json.dumps({"run": run.folder, "key": run.key, **run.to_dict()}))
+        return 0
+    import torch
+
+    from diffclaims.unet.campaign import run_campaign
+    from diffclaims.unet.training import Compute
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = args.device
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        print(f"error: --device {args.device}: torch finds no CUDA device; use --device cpu", file=sys.stderr)
+        return 2
+    compute = Compute(device=device, bf16=args.bf16, compile=args.compile, keep_snapshots=args.keep_snapshots)
+    source = load_fashion_mnist(args.data_dir, download=args.download)
+    stop_after = None if args.stop_after is None else 60 * args.stop_after
+    done = run_campaign(chosen, source, args.results, compute=compute, stop_after=stop_after)
+    print(f"{len(done)} of {len(chosen)} runs are done in {args.results}")
+    return 0 if len(done) == len(chosen) else 1
+
+
+def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
+    from diffclaims.subjects.recorded import record
+    from diffclaims.unet.record import analyse, sample_sheet
+    from diffclaims.unet.training import RAW, read_state
+
+    found: dict[str, list[Path]] = {}
+    for run in chosen:
+        read_state(args.results / run.folder, run)  # refuses runs of another config
+        if (args.results / run.folder / RAW).exists():
+            found.setdefault(run.name, []).append(args.results / run.folder / RAW)
+    if not found:
+        print(
+            f"error: no finished run of preset {args.preset} in {args.results}; train first", file=sys.stderr
+        )
+        return 2
+    source = load_fashion_mnist(args.data_dir)
+    command = args.made_by or f"python -m diffclaims.unet train --preset {args.preset}"
+    for name, paths in found.items():
+        experiment, datasets = analyse(
+            paths, source, campaign=args.preset, command=command, cache=args.results / "classifiers"
+        )
+        for dataset in datasets.values():
+            path = record(args.out, experiment, dataset, name=name)
+            print(f"{path}: {name}, {len(paths)} of {sum(r.name == name for r in chosen)} seeds")
+        if args.sheets is not None:
+            sample_sheet(args.sheets / f"{name}.png", paths[0])
+    return 0 if sum(map(len, found.values())) == len(chosen) else 1
+
+
+def _status(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
+    done = 0
+    for run in chosen:
+        folder = args.results / run.folder
+        finished = (folder / "raw.npz").exists()
+        done += finished
+        step = 0
+        log = folder / "status.jsonl"
+        if log.exists():
+            # A killed writer may leave a last line that is cut off.
+            for line in log.read_text().splitlines():
+                try:
+                    step = json.loads(line)["step"]
+                except (ValueError, KeyError):
+                    continue
+        print(f"{run.folder:30s} {'done' if finished else f'step {step}/{run.optimizer.steps}'}")
+    print(f"{done} of {len(chosen)} done")
+    return 0 if done == len(chosen) else 1
+
+
+def _check(args: argparse.Namespace) -> int:
+    from diffclaims.unet.checks import planted_checks
+
+    source = load_fashion_mnist(args.data_dir)
+    data = prepare(DataConfig(resolution=args.resolution), source, seed=0, n_held_out=256)
+    checks = planted_checks(data)
+    for c in checks:
+        print(f"{'passed' if c.passed else 'FAILED'}  {c.name}: {c.value:.4f} (must be {c.limit})")
+    return 0 if all(c.passed for c in checks) else 1

@@ -1,0 +1,147 @@
+"""Presets, one row each: settings shared by its runs, and its list of experiments.
+
+A flag of the command line overrides any of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diffclaims.errors import InvalidInput
+from diffclaims.unet.config import RunConfig
+from diffclaims.unet.data import CLASS_NAMES
+
+Settings = Mapping[str, Any]
+
+
+def _bag(weight: float) -> tuple[float, float]:
+    return (weight, round(1 - weight, 12))
+
+
+#: Bag has the largest total variance of all classes, Trouser nearly the smallest.
+_PAIR: dict[str, Settings] = {
+    "balanced-n64": {"size": 64},
+    "swap-n64": {"size": 64, "control": "variance-swap"},
+}
+
+
+def _weights(size: int, *values: float, **more: Any) -> dict[str, Settings]:
+    return {
+        f"bag{v:g}-n{size}": {"size": size, "size_of": "n_total", "weights": _bag(v), **more} for v in values
+    }
+
+
+_TEN: Settings = {"classes": CLASS_NAMES, "size": 64, "n_eval": 64, "snapshots": 20, "uturn_at": ()}
+
+#: `seeds`: how many of each experiment; `experiments`: settings that differ from the row's own.
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "settings": {
+            "steps": 120,
+            "n_eval": 32,
+            "snapshots": 8,
+            "first_snapshot": 10,
+            "width": 8,
+            "n_samples": 16,
+            "sampler_steps": 8,
+            "uturn_levels": (1.0, 4.0),
+            "uturn_starts": 8,
+            "uturn_returns": 2,
+        },
+        "experiments": {"balanced-n64": {"size": 64, "seeds": 2}},
+    },
+    "cpu": {
+        "settings": {"steps": 3000},
+        "experiments": {
+            **{k: {**v, "seeds": 4} for k, v in _PAIR.items()},
+            **_weights(256, 0.1, 0.3, 0.05, 0.9, seeds=3, steps=2000),
+            "ten-n64": {**_TEN, "seeds": 2},
+            "balanced-n256": {"size": 128, "seeds": 1, "steps": 8000},
+        },
+    },
+    "gpu": {
+        "settings": {
+            "resolution": 28,
+            "width": 32,
+            "multipliers": (1, 2, 2),
+            "steps": 20000,
+            "snapshots": 40,
+        },
+        "experiments": {
+            **{k: {**v, "seeds": 3} for k, v in _PAIR.items()},
+            **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=2),
+            "balanced-n256": {"size": 128, "seeds": 3},
+            "ten-n64": {**_TEN, "seeds": 2},
+        },
+    },
+    "paper": {
+        "settings": {
+            "resolution": 28,
+            "width": 48,
+            "multipliers": (1, 2, 2),
+            "steps": 100000,
+            "snapshots": 50,
+            "n_eval": 512,
+            "n_samples": 1024,
+            "uturn_starts": 128,
+            "sampler_steps": 40,
+        },
+        "experiments": {
+            "balanced-n512": {"size": 256, "seeds": 5},
+            "balanced-n2048": {"size": 1024, "seeds": 5},
+            "swap-n512": {"size": 256, "control": "variance-swap", "seeds": 5},
+            "mirror-n512": {"size": 256, "control": "variance-mirror", "seeds": 5},
+            **_weights(2048, 0.3, 0.1, 0.05, 0.01, 0.9, seeds=5),
+            "ten-n256": {**_TEN, "size": 256, "n_eval": 256, "seeds": 5},
+            "null-n512": {"classes": ("Bag:1/2", "Bag:2/2"), "size": 256, "seeds": 5},
+            "eps-n512": {"size": 256, "objective": "eps", "noise": "ddpm-uniform", "seeds": 5},
+        },
+    },
+}
+
+
+def runs(
+    preset: str,
+    *,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    overrides: Settings | None = None,
+) -> list[RunConfig]:
+    """Return the runs of a preset, seed by seed: if time ends early, each experiment has had its share.
+
+    Parameters
+    ----------
+    preset : str
+        A key of `PRESETS`.
+    only : sequence of str
+        Names of the experiments; all by default.
+    seeds : int, optional
+        Seeds of each experiment, instead of the preset's.
+    overrides : mapping
+        Flat settings that win over the preset's.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown preset, experiment or setting, or a value that is refused.
+    """
+    if preset not in PRESETS:
+        raise InvalidInput.of("preset", preset, f"be one of {', '.join(PRESETS)}", "choose one")
+    row = PRESETS[preset]
+    for name in only:
+        if name not in row["experiments"]:
+            near = difflib.get_close_matches(name, row["experiments"], n=1)
+            hint = f"did you mean {near[0]}?" if near else "choose from these"
+            raise InvalidInput.of("only", name, f"be one of {', '.join(row['experiments'])}", hint)
+    if seeds is not None and seeds < 1:
+        raise InvalidInput.of("seeds", seeds, "be at least 1", "give a number of repetitions")
+    out: list[tuple[int, int, RunConfig]] = []
+    for place, (name, own) in enumerate(row["experiments"].items()):
+        if only and name not in only:
+            continue
+        settings = {**row["settings"], **own, **(overrides or {})}
+        n_seeds = settings.pop("seeds")
+        out += [(seed, place, RunConfig.of(name, seed=seed, **settings)) for seed in range(seeds or n_seeds)]
+    return [run for _, _, run in sorted(out, key=lambda r: r[:2])]

@@ -1,0 +1,192 @@
+"""Recorded runs without torch: times under any definition, paired effects, speciation levels.
+
+The datasets are those that `record.analyse` makes; `diffclaims.subjects.recorded` stores and plays them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+from scipy.optimize import isotonic_regression
+
+from diffclaims import storage
+from diffclaims.errors import BaselineError, InvalidInput
+from diffclaims.schema import stamp, validate
+from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves
+
+#: Definitions that claims use.
+MAIN_GENERALIZATION = next(iter(GENERALIZATION))
+MAIN_MEMORIZATION = next(iter(MEMORIZATION))
+
+
+def load(folder: Path, kind: str = "curves") -> dict[str, xr.Dataset]:
+    """Return the recorded datasets of one kind ("curves" or "speciation") by the experiment's name.
+
+    Raises
+    ------
+    BaselineError
+        If there are none, or one cannot be read.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob("*.nc")):
+        dataset = storage.read_dataset(path)
+        if dataset.attrs.get("schema") == kind:
+            name = str(dataset.attrs.get("experiment_name", path.stem))
+            found[name] = validate(dataset, kind, who=str(path))
+    if not found:
+        raise BaselineError(
+            f"{folder} holds no recorded {kind}; record a campaign with python -m diffclaims.unet record"
+        )
+    return found
+
+
+def _known(gen: str, mem: str) -> None:
+    if gen not in GENERALIZATION:
+        raise InvalidInput.of("gen", gen, f"be one of {', '.join(GENERALIZATION)}", "choose one")
+    if mem not in MEMORIZATION:
+        raise InvalidInput.of("mem", mem, f"be one of {', '.join(MEMORIZATION)}", "choose one")
+
+
+def named_times(
+    curves: xr.Dataset,
+    *,
+    gen: str = MAIN_GENERALIZATION,
+    mem: str = MAIN_MEMORIZATION,
+    attrs: Mapping[str, str | int | float] | None = None,
+) -> xr.Dataset:
+    """Compute a "times" dataset, dims (seed, class), from recorded curves.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        With the variables by noise level that `record.analyse` gives it.
+    gen, mem : str
+        Keys of `measure.GENERALIZATION` and `measure.MEMORIZATION`.
+    attrs : mapping, optional
+        Further attributes; those of `curves` are kept.
+    """
+    _known(gen, mem)
+    ordered = curves.transpose("seed", "class", "training_time", "noise_level", ...)
+    start = ordered["test_loss_by_noise"].isel(training_time=0)
+    ordered = ordered.sel(training_time=ordered["training_time"] > 0)
+    scale = (ordered["isotropic_loss"] - ordered["wiener_loss"]).mean("class")
+    shape = (ordered.sizes["seed"], ordered.sizes["class"])
+    found = {n: np.empty(shape) for n in ("tau_gen", "tau_best", "tau_mem")}
+    for i, k in np.ndindex(*shape):
+        one, at = ordered.isel({"seed": i, "class": k}), {"seed": i}
+        c = Curves(
+            steps=one["training_time"].values.astype(np.float64),
+            initial=start.isel({"seed": i, "class": k}).values.astype(np.float64),
+            low=one["low"].values.astype(bool),
+            test_loss=one["test_loss_by_noise"].values.astype(np.float64),
+            gap=(one["test_log_ratio_by_noise"] - one["train_log_ratio_by_noise"]).values.astype(np.float64),
+            membership_auc=one["membership_auc"].values.astype(np.float64),
+            wiener=one["wiener_loss"].values.astype(np.float64),
+            isotropic=one["isotropic_loss"].values.astype(np.float64),
+            scale=(scale.isel(at) if "seed" in scale.dims else scale).values.astype(np.float64),
+        )
+        found["tau_gen"][i, k], found["tau_mem"][i, k] = c.generalization(gen), c.memorization(mem)
+        found["tau_best"][i, k] = c.best()
+    out = xr.Dataset(
+        {n: (("seed", "class"), v) for n, v in found.items()},
+        {"seed": ordered["seed"].values, "class": ordered["class"].values},
+    )
+    # Every alternative stays beside what the claims use.
+    for name in curves.data_vars:
+        if str(name).startswith("tau_"):
+            out[name] = curves[name].transpose("seed", "class", ...)
+    kept = {k: v for k, v in curves.attrs.items() if k not in ("schema", "schema_version")}
+    return stamp(out, "times", {**kept, "gen_definition": gen, "mem_definition": mem, **(attrs or {})})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedEffect:
+    """ln(tau_A / tau_B), paired within runs; below 0 where A is first.
+
+    Attributes
+    ----------
+    per_seed : tuple of float
+        -inf or +inf where only one class was reached; NaN where neither was.
+    mean, stderr, low, high : float
+        Mean over the seeds with finite values, its standard error and 95 % interval (Student t). NaN and
+        infinite where there are not at least two such seeds.
+    n_finite, n_one_sided, n_neither : int
+        Seeds where both, only one, or neither of the classes was reached.
+    """
+
+    per_seed: tuple[float, ...]
+    mean: float
+    stderr: float
+    low: float
+    high: float
+    n_finite: int
+    n_one_sided: int
+    n_neither: int
+
+
+def paired_effect(tau: xr.DataArray, first: str, second: str) -> PairedEffect:
+    """Compare two classes' times within each run.
+
+    Parameters
+    ----------
+    tau : xarray.DataArray
+        Times with dims (seed, class), as a variable of a "times" dataset.
+    first, second : str
+        Classes A and B.
+    """
+    a, b = (
+        np.asarray(tau.sel({"class": c}).transpose("seed").values, dtype=np.float64) for c in (first, second)
+    )
+    with np.errstate(invalid="ignore"):
+        each = np.log(a) - np.log(b)
+    finite = each[np.isfinite(each)]
+    n = finite.size
+    mean = float(finite.mean()) if n else np.nan
+    error = float(finite.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+    half = error * float(stats.t.ppf(0.975, n - 1)) if n > 1 else np.inf
+    return PairedEffect(
+        per_seed=tuple(float(v) for v in each),
+        mean=mean,
+        stderr=error,
+        low=mean - half,
+        high=mean + half,
+        n_finite=n,
+        n_one_sided=int(np.isinf(each).sum()),
+        n_neither=int(np.isnan(each).sum()),
+    )
+
+
+def return_level(
+    speciation: xr.Dataset, threshold: float = 0.775, variable: str = "return_probability"
+) -> xr.DataArray:
+    """Return the noise level up to which U-turns return with at least a probability; dims (seed, class).
+
+    The return probability is fitted by one that falls with sigma (isotonic), then interpolated in
+    ln(sigma). 0 if it is below the threshold at the lowest level; +inf if it never falls below. The default
+    threshold is one of the literature on balanced classes; it means nothing for a class of larger weight
+    than itself.
+    """
+    x = np.log(speciation["noise_level"].values.astype(np.float64))
+    values = speciation[variable].transpose("seed", "class", "diffusion_time")
+    out = np.empty(values.shape[:2])
+    for i, k in np.ndindex(*out.shape):
+        fit = isotonic_regression(values.values[i, k].astype(np.float64), increasing=False).x
+        if fit[0] < threshold:
+            out[i, k] = 0.0
+        elif fit[-1] >= threshold:
+            out[i, k] = np.inf
+        else:
+            j = int(np.argmax(fit < threshold))
+            step = (fit[j - 1] - threshold) / (fit[j - 1] - fit[j])
+            out[i, k] = np.exp(x[j - 1] + step * (x[j] - x[j - 1]))
+    return xr.DataArray(
+        out,
+        dims=("seed", "class"),
+        coords={"seed": values["seed"], "class": values["class"]},
+        attrs={"units": "pixel", "long_name": f"noise level where {variable} falls below {threshold}"},
+    )

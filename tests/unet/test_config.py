@@ -1,0 +1,120 @@
+"""Settings, presets, the command line's words. No torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from diffclaims.errors import InvalidInput
+from diffclaims.unet.cli import main
+from diffclaims.unet.config import RunConfig, parse_setting
+from diffclaims.unet.presets import PRESETS, runs
+
+
+def test_a_run_survives_json():
+    run = RunConfig.of(
+        "a-1", seed=3, classes=("Bag", "Coat"), weights=(0.25, 0.75), size_of="n_total", size=40
+    )
+    again = RunConfig.from_json(run.to_json())
+    assert again == run
+    assert again.key == run.key
+    assert RunConfig.of("a-1", seed=4).key != RunConfig.of("a-1", seed=3).key
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_preset_is_valid_and_seed_by_seed(preset):
+    found = runs(preset)
+    assert len({r.folder for r in found}) == len(found)
+    seeds = [r.seed for r in found]
+    assert seeds == sorted(seeds)
+    assert {r.name for r in found} == set(PRESETS[preset]["experiments"])
+
+
+def test_flags_override_the_preset():
+    found = runs("cpu", only=["swap-n64"], seeds=2, overrides=dict([parse_setting("steps=77")]))
+    assert [(r.name, r.seed, r.optimizer.steps) for r in found] == [("swap-n64", 0, 77), ("swap-n64", 1, 77)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("steps=5", ("steps", 5)), ("rate=0.1", ("rate", 0.1)), ("objective=eps", ("objective", "eps")),
+     ("classes=Bag,Coat", ("classes", ("Bag", "Coat"))), ("low=0.2,0.35", ("low", (0.2, 0.35))),
+     ("uturn_at=", ("uturn_at", ()))],
+)  # fmt: skip
+def test_settings_are_read_by_type(text, value):
+    assert parse_setting(text) == value
+
+
+@pytest.mark.parametrize("text", ["steps", "stepz=5", "steps=many", "weights=a,b"])
+def test_bad_settings_are_refused(text):
+    with pytest.raises(InvalidInput, match="setting = "):
+        parse_setting(text)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"optimizer": "adamw"}, {"rate": 0.0}, {"momentum": 1.0}, {"objective": "v"}, {"noise": "cosine"},
+     {"sigma_min": 9.0}, {"sigma_data": 0.0}, {"levels": (1.0, 0.5)}, {"low": (0.3,)}, {"n_eval": 1001},
+     {"snapshots": 1}, {"sample_at": (1.5,)}, {"n_samples": 2}, {"width": 6}, {"multipliers": ()},
+     {"multipliers": (1, 1, 1)}, {"nonsense": 1}, {"noise": "fixed"}],
+)  # fmt: skip
+def test_values_out_of_range_are_refused(settings):
+    with pytest.raises(InvalidInput):
+        RunConfig.of("x", **settings)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b"])
+def test_names_are_those_of_folders(name):
+    with pytest.raises(InvalidInput, match="name ="):
+        RunConfig.of(name)
+
+
+def test_snapshots_are_log_spaced_and_end_at_the_last_step():
+    steps = RunConfig.of("x").probe.steps(3000)
+    assert steps[0] == 20
+    assert steps[-1] == 3000
+    assert len(steps) == 30
+    assert RunConfig.of("x").probe.steps(5) == (5,)
+
+
+def test_dry_run_prints_configs_and_makes_nothing(tmp_path, capsys):
+    assert (
+        main(["train", "--preset", "cpu", "--results", str(tmp_path / "r"), "--dry-run", "--seeds", "1"]) == 0
+    )
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == len(PRESETS["cpu"]["experiments"])
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--only", "balanced-n46"], "did you mean balanced-n64"), (["--set", "x=1"], "setting = 'x=1'"),
+     (["--seeds", "0"], "seeds = 0")],
+)  # fmt: skip
+def test_bad_words_end_with_one_message(tmp_path, capsys, words, message):
+    assert main(["train", "--results", str(tmp_path), "--dry-run", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_status_of_nothing(tmp_path, capsys):
+    assert main(["status", "--results", str(tmp_path)]) == 1
+    assert "0 of 2 done" in capsys.readouterr().out
+
+
+def test_recorded_runs_need_no_torch():
+    code = (
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError('No module named torch', name='torch')\n"
+        "sys.meta_path.insert(0, Without())\n"
+        "import diffclaims.unet.results, diffclaims.unet.oracle, diffclaims.unet.cli\n"
+        "sys.exit(diffclaims.unet.cli.main(['train', '--results', 'x', '--data-dir', 'y']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "install diffclaims[unet]" in done.stderr

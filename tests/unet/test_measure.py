@@ -1,0 +1,190 @@
+"""References, oracle, crossing times and copies. No torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffclaims.errors import InvalidInput
+from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves, auc, crossing, least
+from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
+from diffclaims.unet.oracle import oracle_uturns, posterior
+from diffclaims.unet.references import ClassMoments
+
+STEPS = np.geomspace(10, 1000, 25)
+
+
+@given(st.floats(15, 900))
+def test_a_crossing_is_found_between_snapshots(tau):
+    curve = np.log(STEPS / 10)
+    assert crossing(STEPS, curve, np.log(tau / 10)) == pytest.approx(tau, rel=1e-9)
+
+
+def test_a_crossing_ignores_jitter_and_a_later_fall():
+    curve = np.tanh(np.log(STEPS / 100)) * 0.5 + 0.5
+    clean = crossing(STEPS, curve, 0.5)
+    jitter = curve.copy()
+    jitter[3] = 0.55  # one early outlier: the monotone fit spreads it over its neighbours
+    assert crossing(STEPS, jitter, 0.5) == pytest.approx(clean, rel=0.05)
+    falling = curve.copy()
+    falling[-4:] = 0.0
+    assert crossing(STEPS, falling, 0.5) == pytest.approx(clean, rel=1e-6)
+
+
+def test_censored_times_are_infinite_and_early_ones_the_first_step():
+    assert crossing(STEPS, np.zeros(25), 0.5) == np.inf
+    assert crossing(STEPS, np.ones(25), 0.5) == pytest.approx(10)
+
+
+def test_least_is_over_three_neighbours():
+    curve = (np.log(STEPS) - np.log(100)) ** 2
+    assert least(STEPS, curve) == pytest.approx(100, rel=0.15)
+    curve[20] = -0.01 + curve[20] * 0
+    assert least(STEPS, curve) == pytest.approx(100, rel=0.15)
+
+
+def test_auc_counts_pairs():
+    assert auc(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == 1
+    assert auc(np.array([1.0, np.nan]), np.array([1.0, 2.0])) == 0.75
+    rng = np.random.default_rng(0)
+    assert auc(rng.normal(size=2000), rng.normal(size=2000)) == pytest.approx(0.5, abs=0.04)
+
+
+def _curves(**changes):
+    low = np.array([True, True, False])
+    wiener, isotropic = np.array([0.2, 0.15, 0.1]), np.array([0.4, 0.3, 0.2])
+    progress = (1 - np.exp(-STEPS / 60))[:, None]
+    values = {
+        "steps": STEPS,
+        "initial": isotropic,
+        "low": low,
+        "test_loss": isotropic + (wiener - isotropic) * progress,
+        "gap": np.maximum(np.log(STEPS / 100), 0)[:, None] * np.ones(3),
+        "membership_auc": np.clip(0.5 + 0.2 * np.log(STEPS / 100), 0.5, 1),
+        "wiener": wiener,
+        "isotropic": isotropic,
+        "scale": isotropic - wiener,
+    }
+    return Curves(**{**values, **changes})
+
+
+def test_the_main_definitions_cross_where_they_say():
+    c = _curves()
+    assert c.generalization("iso_0.8") == pytest.approx(-60 * np.log(0.2), rel=0.02)
+    assert c.generalization("absolute") == pytest.approx(-60 * np.log(0.2), rel=0.02)
+    assert c.memorization("gap_0.25") == pytest.approx(100 * np.exp(0.25), rel=0.02)
+    assert c.memorization("gap_0.1") < c.memorization("gap_0.5")
+    assert c.memorization("auc_0.6") == pytest.approx(100 * np.exp(0.5), rel=0.03)
+    assert all(np.isfinite(c.generalization(d)) for d in GENERALIZATION)
+    assert all(np.isfinite(c.memorization(d)) for d in MEMORIZATION)
+
+
+def test_a_gap_that_is_there_from_the_start_is_no_memorization():
+    c = _curves(gap=np.full((25, 3), 0.6), membership_auc=np.full(25, 0.8))
+    assert c.memorization("gap_0.1") == np.inf
+    assert c.memorization("auc_0.6") == np.inf
+
+
+def test_the_scale_of_a_class_does_not_move_its_relative_times():
+    a = _curves()
+    b = _curves(
+        initial=a.initial * 3, test_loss=a.test_loss * 3, wiener=a.wiener * 3, isotropic=a.isotropic * 3
+    )
+    for d in ("iso_0.8", "excess_0.2", "init_0.9"):
+        assert a.generalization(d) == pytest.approx(b.generalization(d))
+    assert b.generalization("absolute") > a.generalization("absolute")
+
+
+def test_unknown_definitions_are_refused():
+    with pytest.raises(InvalidInput, match=r"iso_0.8"):
+        _curves().generalization("half")
+    with pytest.raises(InvalidInput, match=r"gap_0.25"):
+        _curves().memorization("half")
+
+
+def _gaussian(rng, n, scales, mean=0.0):
+    return (mean + rng.normal(size=(n, len(scales))) * scales).astype(np.float32).reshape(n, 1, 2, -1)
+
+
+def test_reference_losses_are_those_of_the_filters():
+    rng = np.random.default_rng(1)
+    scales = np.array([2.0, 1.0, 0.5, 0.1])
+    x = _gaussian(rng, 4000, scales, mean=0.3)
+    m = ClassMoments.of(x)
+    assert m.total_variance == pytest.approx((scales**2).sum(), rel=0.05)
+    for sigma in (0.3, 1.0):
+        flat = x.reshape(len(x), -1).astype(float)
+        y = flat + sigma * rng.normal(size=flat.shape)
+        measured = ((m.denoise(y, sigma) - flat) ** 2).mean() / sigma**2
+        assert measured == pytest.approx(m.wiener_loss([sigma])[0], rel=0.05)
+    assert (m.wiener_loss([0.1, 1, 10]) < m.isotropic_loss([0.1, 1, 10])).all()
+    round_ = ClassMoments(np.zeros(4), np.full(4, 0.7), np.eye(4))
+    np.testing.assert_allclose(round_.wiener_loss([0.2, 2]), round_.isotropic_loss([0.2, 2]))
+
+
+def test_posterior_of_equal_classes_is_the_prior():
+    m = ClassMoments(np.zeros(3), np.ones(3), np.eye(3))
+    y = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(posterior(y, 0.7, [m, m], (0.2, 0.8)), np.tile([0.2, 0.8], (5, 1)))
+
+
+def test_posterior_is_the_logistic_of_the_log_odds():
+    a, b = (ClassMoments(np.array([c]), np.array([0.5]), np.eye(1)) for c in (-1.0, 1.0))
+    y = np.linspace(-3, 3, 7)[:, None]
+    odds = np.log(0.3 / 0.7) - 2 * y[:, 0] / (0.5 + 0.49)
+    np.testing.assert_allclose(posterior(y, 0.7, [a, b], (0.3, 0.7))[:, 0], 1 / (1 + np.exp(-odds)))
+
+
+def test_oracle_keeps_detailed_balance():
+    rng = np.random.default_rng(2)
+    moments = [
+        ClassMoments(np.zeros(6), np.full(6, 1.5), np.eye(6)),
+        ClassMoments(np.full(6, 0.4), np.full(6, 0.4), np.eye(6)),
+    ]
+    w = np.array([0.2, 0.8])
+    images = [m.mean + rng.normal(size=(20000, 6)) * np.sqrt(m.eigenvalues) for m in moments]
+    transition, commitment = oracle_uturns(images, [0.3, 1.0, 3.0], moments, w, rng=rng)
+    np.testing.assert_allclose(transition.sum(axis=1), 1)
+    np.testing.assert_allclose(w[0] * transition[0, 1], w[1] * transition[1, 0], rtol=0.05)
+    assert (np.diff(transition[0, 0]) < 0).all()
+    assert commitment.shape == (2, 3)
+
+
+def test_planted_copies_are_counted():
+    rng = np.random.default_rng(3)
+    train = rng.normal(size=(40, 1, 4, 4)).astype(np.float32)
+    label = np.repeat([0, 1], 20)
+    held_out = rng.normal(size=(200, 1, 4, 4))
+    radii = np.array([copy_radius(held_out, train[label == k]) for k in (0, 1)])
+    copies = train[[0, 0, 3, 25]] + 1e-3 * rng.normal(size=(4, 1, 4, 4))
+    fresh = rng.normal(size=(400, 1, 4, 4))
+    samples = np.concatenate([copies, fresh])
+    sample_label = np.concatenate([[0, 0, 0, 1], np.repeat([0, 1], 200)])
+    found = find_copies(samples, sample_label, train, label, radii)
+    assert found.count.tolist() == [203, 201]
+    assert found.memorized[0] == pytest.approx(3 / 203)
+    assert found.copied[1] == pytest.approx(0.05, abs=0.04)  # by construction 5 % of fresh images
+    only = find_copies(copies, np.array([0, 0, 0, 1]), train, label, radii)
+    assert only.memorized.tolist() == [1, 1]
+    assert only.copied.tolist() == [1, 1]
+    assert only.distinct.tolist() == [2, 1]
+
+
+def test_a_class_without_samples_is_nan():
+    train = np.random.default_rng(0).normal(size=(4, 1, 2, 2))
+    found = find_copies(train[:0], np.zeros(0, dtype=int), train, np.array([0, 0, 1, 1]), np.ones(2))
+    assert np.isnan(found.memorized).all()
+    assert found.count.tolist() == [0, 0]
+
+
+def test_distances_between_sets():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(4000, 3)), rng.normal(size=(4000, 3))
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, b) == pytest.approx(0, abs=0.02)
+    # Gaussians of equal mean: (s1 - s2)^2 a dimension.
+    assert frechet_distance(a, 2 * b + 1) == pytest.approx(3 * (1 + 1), rel=0.1)
+    assert kernel_distance(a[:500], b[:500]) == pytest.approx(0, abs=0.1)
+    assert kernel_distance(a[:500], b[:500] + 1) > 0.5

@@ -1,0 +1,34 @@
+"""The live subject, on synthetic images."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+from synthetic import TINY
+
+from diffclaims.errors import NotMeasured
+from diffclaims.subjects import check_subject
+from diffclaims.subjects.unet import UNetSubject
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def subject(source, tmp_path, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    return UNetSubject(preset="smoke", results=tmp_path, settings=TINY, _source=source)
+
+
+def test_the_live_subject_keeps_the_contract(subject):
+    check_subject(subject)
+    (experiment,) = subject.experiments().values()
+    assert subject.learning_curves(experiment).attrs["experiment_key"] == experiment.key
+    assert subject.speciation(experiment, [0.1]).sizes["diffusion_time"] == 2
+    with pytest.raises(NotMeasured, match="has no such experiment"):
+        subject.learning_curves(experiment.replace(psi_n=1.0))
+
+
+def test_without_data_it_is_not_measured(tmp_path):
+    with pytest.raises(NotMeasured, match="no data to train on"):
+        UNetSubject(preset="smoke", data_dir=tmp_path).experiments()
