@@ -15,6 +15,7 @@ from diffclaims.errors import DiffclaimsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.mutants", "check that every claim rejects subjects that are wrong"),
     "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
+    "compare": ("diffclaims.compare", "real images at finite size beside the theory of their moments"),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
 }
 
