@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import Milestone, difference, effect, log_time, thresholds_of
+from diffclaims.effects import Milestone, difference, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -64,16 +64,16 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     curves = [data[list(case.experiments)[i]] for i in order]
     stochastic = "seed" in curves[0].dims
     effects = []
-    for level in thresholds_of(milestone):
+    for level in levels_of(curves[0], milestone):
         leads, errors = zip(*(_lead(c, milestone, level) for c in curves), strict=True)
-        at = f"tau_{milestone} at {level:g}" if milestone != "best" else "tau_best"
+        at = f"tau_{milestone} at {shown(level)}" if milestone != "best" else "tau_best"
         low, high = weights[order[0]], weights[order[-1]]
 
         def add(name: str, values: NDArray[np.float64], error: float) -> None:
             effects.append(effect(name, values, error, stochastic=stochastic))
 
         add(f"{at}: ln tau(low)/tau(high) at weight {high:g}", leads[-1], errors[-1])
-        critical = _shown(data, level)
+        critical = _critical(data, level)
         add(f"{at}: ln tau(high)/tau(low) at weight {low:g}{critical}", -leads[0], errors[0])
         for i in range(len(curves) - 1):
             name = f"{at}: rise of ln tau(low)/tau(high) from weight {weights[order[i]]:g}"
@@ -81,7 +81,7 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     return effects
 
 
-def _lead(curves: xr.Dataset, milestone: Milestone, level: float) -> tuple[NDArray[np.float64], float]:
+def _lead(curves: xr.Dataset, milestone: Milestone, level: float | str) -> tuple[NDArray[np.float64], float]:
     """ln(tau_low/tau_high) by seed, and its accuracy: above 0 the higher-variance class 0 is first."""
     high, error_high = log_time(curves, milestone, level, 0)
     low, error_low = log_time(curves, milestone, level, 1)
@@ -91,8 +91,8 @@ def _lead(curves: xr.Dataset, milestone: Milestone, level: float) -> tuple[NDArr
 def _critical_weights(subject: Subject, case: Case, data: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """The weight pi* at which both classes are learned together, by root finding; 0 where there is none."""
     milestone: Milestone = case.params["milestone"]  # type: ignore[assignment]
-    levels = thresholds_of(milestone)
     names = list(case.experiments)
+    levels = levels_of(data[names[0]], milestone)
     base = case.experiments[names[0]]
     log_weights = np.log([e.mixture.weights[0] for e in case.experiments.values()])
     roots, residuals = [], []
@@ -105,7 +105,7 @@ def _critical_weights(subject: Subject, case: Case, data: Mapping[str, xr.Datase
             continue
 
         # A subject that remembers what it measured is asked once for all thresholds.
-        def lead(log_weight: float, level: float = level) -> float:
+        def lead(log_weight: float, level: float | str = level) -> float:
             w = float(np.exp(log_weight))
             experiment = base.replace(mixture=base.mixture.reweighted([w, 1 - w]))
             return float(_lead(subject.learning_curves(experiment), milestone, level)[0][0])
@@ -119,15 +119,15 @@ def _critical_weights(subject: Subject, case: Case, data: Mapping[str, xr.Datase
             "critical_weight": (("threshold",), roots, {"accuracy_relative": 2 * ROOT_TOLERANCE}),
             "residual": (("threshold",), residuals, {"accuracy": 2 * ROOT_TOLERANCE}),
         },
-        coords={"threshold": list(levels)},
+        coords={"threshold": [shown(level) for level in levels]},
         attrs={"long_name": "weight of class 0 at which the order reverses; 0 where it does not"},
     )
 
 
-def _shown(data: Mapping[str, xr.Dataset], level: float) -> str:
+def _critical(data: Mapping[str, xr.Dataset], level: float | str) -> str:
     if "critical" not in data:
         return ""
-    weight = float(data["critical"]["critical_weight"].sel(threshold=level))
+    weight = float(data["critical"]["critical_weight"].sel(threshold=shown(level)))
     return f" (pi* = {weight:.3f})" if weight else " (no pi*)"
 
 

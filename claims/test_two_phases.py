@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import GENERALIZATION, MEMORIZATION, difference, effect, log_time
+from diffclaims.effects import Milestone, difference, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -66,11 +66,11 @@ def _phases(curves: xr.Dataset, reverse: bool) -> list[Effect]:
     stochastic = "seed" in curves.dims
     effects = []
     for k, label in enumerate(curves["class"].values):
-        for low, high in zip(GENERALIZATION, MEMORIZATION, strict=True):
+        for low, high in zip(levels_of(curves, "gen"), levels_of(curves, "mem"), strict=True):
             gen, error_gen = log_time(curves, "gen", low, k)
             mem, error_mem = log_time(curves, "mem", high, k)
             values = difference(gen, mem) if reverse else difference(mem, gen)
-            name = f"ln tau_mem({label}) at {high:g} / tau_gen({label}) at {low:g}"
+            name = f"ln tau_mem({label}) at {shown(high)} / tau_gen({label}) at {shown(low)}"
             effects.append(effect(name, values, error_gen + error_mem, stochastic=stochastic))
     return effects
 
@@ -84,19 +84,21 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
     stochastic = "seed" in curves[0].dims
     effects = []
     for k, label in enumerate(curves[0]["class"].values):
-        for milestone, levels, target in (("mem", MEMORIZATION, 1.0), ("gen", GENERALIZATION, 0.0)):
-            for level in levels:
-                points = [log_time(c, milestone, level, k) for c in curves]  # type: ignore[arg-type]
+        targets: tuple[tuple[Milestone, float], ...] = (("mem", 1.0), ("gen", 0.0))
+        for milestone, target in targets:
+            for level in levels_of(curves[0], milestone):
+                points = [log_time(c, milestone, level, k) for c in curves]
                 # A size in the middle weighs nothing, and nothing times a time never reached is no number.
                 with np.errstate(invalid="ignore"):
                     slope = sum(w * value for w, (value, _) in zip(weights, points, strict=True))
                 error = sum(abs(w) * e for w, (_, e) in zip(weights, points, strict=True))
                 # Never reached at some size: no exponent, as far outside as can be.
                 inside = np.where(np.isfinite(slope), EXPONENT_TOLERANCE - np.abs(slope - target), -np.inf)
-                shown = ", ".join(f"{x:.3f}" for x in np.atleast_1d(slope))
-                name = f"{EXPONENT_TOLERANCE:g} - |exponent of tau_{milestone}({label}) at {level:g} - {target:g}|"
+                exponents = ", ".join(f"{x:.3f}" for x in np.atleast_1d(slope))
+                of = f"tau_{milestone}({label}) at {shown(level)}"
+                name = f"{EXPONENT_TOLERANCE:g} - |exponent of {of} - {target:g}|"
                 effects.append(
-                    effect(f"{name}, exponent {shown}", inside, float(error), stochastic=stochastic)
+                    effect(f"{name}, exponent {exponents}", inside, float(error), stochastic=stochastic)
                 )
     return effects
 

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import GENERALIZATION, MEMORIZATION, difference, effect, log_time
+from diffclaims.effects import difference, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -48,13 +48,13 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     behind = 1 - ahead
     stochastic = "seed" in curves.dims
     effects = []
-    for low, high in zip(GENERALIZATION, MEMORIZATION, strict=True):
+    for low, high in zip(levels_of(curves, "gen"), levels_of(curves, "mem"), strict=True):
         memorized, error_mem = log_time(curves, "mem", high, ahead)
         learned, error_gen = log_time(curves, "gen", low, behind)
         interval = f"{np.exp(np.median(memorized)):.3g} to {np.exp(np.median(learned)):.3g}"
         effects.append(
             effect(
-                f"ln tau_gen(left behind) at {low:g} / tau_mem(memorized) at {high:g}, interval {interval}",
+                f"ln tau_gen(left behind) at {shown(low)} / tau_mem(memorized) at {shown(high)}, interval {interval}",
                 difference(learned, memorized),
                 error_mem + error_gen,
                 stochastic=stochastic,

@@ -24,15 +24,41 @@ Milestone = Literal["gen", "best", "mem"]
 GENERALIZATION = (0.3, 0.5, 0.7)
 #: Thresholds on the memorized gap.
 MEMORIZATION = (0.05, 0.1, 0.2)
-_WORDS = {"gen": "generalization", "best": "best stopping", "mem": "memorization"}
+
+#: Where a subject states times by its own definitions: variable, and the dimension of definitions,
+#: of which the first is the one that claims use.
+STATED: dict[Milestone, tuple[str, str]] = {
+    "gen": ("tau_gen_by_definition", "gen_definition"),
+    "best": ("tau_best_by_loss", ""),
+    "mem": ("tau_mem_by_definition", "mem_definition"),
+}
 
 
-def thresholds_of(milestone: Milestone) -> tuple[float, ...]:
-    """Thresholds at which a milestone is read off; a single placeholder where it has none."""
-    return {"gen": GENERALIZATION, "best": (0.0,), "mem": MEMORIZATION}[milestone]
+def levels_of(curves: xr.Dataset, milestone: Milestone) -> tuple[float | str, ...]:
+    """Return the levels at which a milestone of these curves is read off.
+
+    The thresholds of this module; or, where the dataset states times by definitions of its own
+    (real data need others than a Gaussian mixture does), the name of the main one.
+    """
+    variable, dim = STATED[milestone]
+    if variable in curves:
+        return (str(curves[dim].values[0]),) if dim else ("least loss",)
+    thresholds: dict[Milestone, tuple[float | str, ...]] = {
+        "gen": GENERALIZATION,
+        "best": ("least loss",),
+        "mem": MEMORIZATION,
+    }
+    return thresholds[milestone]
 
 
-def log_time(curves: xr.Dataset, milestone: Milestone, threshold: float, which: int) -> tuple[Floats, float]:
+def shown(level: float | str) -> str:
+    """Return a level as text."""
+    return level if isinstance(level, str) else f"{level:g}"
+
+
+def log_time(
+    curves: xr.Dataset, milestone: Milestone, level: float | str, which: int
+) -> tuple[Floats, float]:
     """Return ``ln tau`` of one class, by seed, with its numerical accuracy.
 
     Parameters
@@ -40,8 +66,9 @@ def log_time(curves: xr.Dataset, milestone: Milestone, threshold: float, which: 
     curves : xarray.Dataset
         Kind "curves".
     milestone : {"gen", "best", "mem"}
-    threshold : float
-        On the generalized fraction or the memorized gap; ignored for "best".
+    level : float or str
+        One of `levels_of`: a threshold on the generalized fraction or the memorized gap, or a
+        definition that the dataset states.
     which : int
         Position of the class.
 
@@ -51,6 +78,12 @@ def log_time(curves: xr.Dataset, milestone: Milestone, threshold: float, which: 
         +inf where the milestone is not reached.
     accuracy : float
     """
+    variable, dim = STATED[milestone]
+    if variable in curves:
+        stated = curves[variable].isel({"class": which})
+        stated = stated.sel({dim: level}) if dim else stated
+        return np.log(np.atleast_1d(stated.values.astype(np.float64))), 0.0
+    threshold = level if isinstance(level, float) else 0.0
     times = learning_times(
         curves,
         generalization=threshold if milestone == "gen" else GENERALIZATION[1],
@@ -98,20 +131,10 @@ def order_effects(
     stochastic = "seed" in curves.dims
     effects = []
     for milestone in milestones:
-        for threshold in thresholds_of(milestone):
-            a, error_a = log_time(curves, milestone, threshold, first)
-            b, error_b = log_time(curves, milestone, threshold, later)
-            at = f" at {threshold:g}" if milestone != "best" else ""
+        for level in levels_of(curves, milestone):
+            a, error_a = log_time(curves, milestone, level, first)
+            b, error_b = log_time(curves, milestone, level, later)
+            at = f" at {shown(level)}" if milestone != "best" else ""
             name = f"ln tau_{milestone}({names[1]})/tau_{milestone}({names[0]}){at}"
             effects.append(effect(name, difference(b, a), error_a + error_b, stochastic=stochastic))
     return effects
-
-
-def tie_effects(
-    curves: xr.Dataset,
-    one: int,
-    other: int,
-    milestones: Iterable[Milestone] = ("gen", "best", "mem"),
-) -> list[Effect]:
-    """Return the same effects for two classes that should tie, whichever comes first."""
-    return order_effects(curves, first=one, later=other, milestones=milestones, names=("0", "1"))

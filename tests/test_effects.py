@@ -75,6 +75,17 @@ def test_an_unreached_threshold_is_infinite():
     assert np.isposinf(values).all()
 
 
+def test_a_dataset_may_state_times_of_its_own():
+    """Then claims read the first of its definitions, not thresholds on the losses."""
+    dataset = curves([3.0, 1.0], seeds=3)
+    dims = ("seed", "class", "gen_definition")
+    dataset["tau_gen_by_definition"] = (dims, np.array([[[2.0, 9.0], [6.0, 1.0]]] * 3))
+    dataset = dataset.assign_coords(gen_definition=["main", "other"])
+    (only,) = order_effects(dataset, first=0, later=1, milestones=["gen"])
+    assert only.value == pytest.approx(np.log(3.0))
+    assert only.name.endswith("at main")
+
+
 def test_one_value_of_an_exact_subject():
     e = effect("x", np.array([0.2]), 0.01, stochastic=False)
     assert (e.value, e.accuracy, e.n_seeds) == (0.2, 0.01, 0)
