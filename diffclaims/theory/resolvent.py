@@ -121,6 +121,8 @@ class Equations:
         """Return the Jacobian of `image`, shape (r + K, r + K, N), matrix indices first."""
         m, model, n = self.mixture, self.model, self.neurons
         r, k, count = self.rank, m.n_classes, s.z.size
+        if k == 1 and n.n_types == 1:
+            return self._derivative_of_one(s)
         e2 = model.signal
         # How the diagonal of Sigma~_j and zeta move with delta_l.
         d_sigma = -m.weights * e2 * s.inverse[:, None, :] ** 2 * m.variances.T  # (N, J, K)
@@ -168,6 +170,24 @@ class Equations:
         jacobian[:, r:, r:] += e2 * om_d
         jacobian[:, r:] /= model.psi_n
         return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+
+    def _derivative_of_one(self, s: State) -> Complex:
+        """The same for one class and one neuron type, where everything is a scalar."""
+        m, model = self.mixture, self.model
+        e2, f, spread = model.signal, m.fractions, m.fractions * m.variances[0]
+        b, v2 = float(self.basis[0, 0, 0]), float(self.neurons.v2[0, 0])
+        slope = s.inverse**2
+        d_sigma = -e2 * slope * m.variances[0]  # (N, J)
+        left2 = s.left[..., 0, 0] ** 2
+        phi_y = -(b * b) * (s.psi[..., 0, 0] ** 2 @ f)
+        zeta_d = b * ((left2 * d_sigma) @ f) - v2 * slope[:, 0]
+        weight = -model.psi_p * s.q[:, 0] ** 2
+        out = np.empty((2, 2, s.z.size), dtype=complex)
+        out[0, 0] = weight * phi_y
+        out[0, 1] = weight * zeta_d
+        out[1, 0] = (v2 * out[0, 0] + e2 * b * (left2 @ spread)) / model.psi_n
+        out[1, 1] = (v2 * out[0, 1] - e2 * ((s.om[..., 0, 0] ** 2 * d_sigma) @ spread)) / model.psi_n
+        return out
 
     # ---------------------------------------------------------------- iterations
 
