@@ -50,34 +50,55 @@ def case(
 
 
 def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
-    data = {name: subject.learning_curves(e) for name, e in case.experiments.items()}
+    """ln(tau_low/tau_high) by threshold and weight, and for an exact subject the critical weights."""
+    milestone: Milestone = case.params["milestone"]  # type: ignore[assignment]
+    ordered = sorted(case.experiments.values(), key=lambda e: float(e.mixture.weights[0]))
+    curves = [subject.learning_curves(e) for e in ordered]
+    levels = levels_of(curves[0], milestone)
+    found = [[_lead(c, milestone, level) for c in curves] for level in levels]
+    n_seeds = min(c.sizes.get("seed", 0) for c in curves)
+    dims = ("threshold", "weight", "seed") if n_seeds else ("threshold", "weight")
+    # Runs at one weight may have more seeds than at another; those that all have are compared.
+    values = [[v[:n_seeds] if n_seeds else v[0] for v, _ in row] for row in found]
+    error = np.array([[e for _, e in row] for row in found])
+    leads = xr.Dataset(
+        {
+            "lead": (dims, np.array(values), {"accuracy": float(error.max())}),
+            "lead_accuracy": (("threshold", "weight"), error, {"accuracy": float(error.max())}),
+        },
+        coords={
+            "threshold": [shown(level) for level in levels],
+            "weight": [float(e.mixture.weights[0]) for e in ordered],
+        },
+        attrs={"long_name": "ln(tau_low/tau_high) by weight of class 0, of higher variance"},
+    )
+    data = {"leads": leads}
     if subject.tags.exact and subject.tags.gaussian:
-        data["critical"] = _critical_weights(subject, case, data)
+        data["critical"] = _critical_weights(subject, ordered[0], milestone, levels, leads)
     return data
 
 
 def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     """Balanced, class 0 first; at its least weight, class 0 later; and monotone in between."""
-    milestone: Milestone = case.params["milestone"]  # type: ignore[assignment]
-    weights = np.array([e.mixture.weights[0] for e in case.experiments.values()])
-    order = np.argsort(weights)
-    curves = [data[list(case.experiments)[i]] for i in order]
-    stochastic = "seed" in curves[0].dims
+    milestone = case.params["milestone"]
+    leads = data["leads"].transpose("threshold", "weight", ...)
+    stochastic = "seed" in leads.dims
+    weights = leads["weight"].values
     effects = []
-    for level in levels_of(curves[0], milestone):
-        leads, errors = zip(*(_lead(c, milestone, level) for c in curves), strict=True)
-        at = f"tau_{milestone} at {shown(level)}" if milestone != "best" else "tau_best"
-        low, high = weights[order[0]], weights[order[-1]]
+    for i, level in enumerate(leads["threshold"].values):
+        lead = leads["lead"].values[i].reshape(weights.size, -1)
+        error = leads["lead_accuracy"].values[i]
+        at = f"tau_{milestone} at {level}" if milestone != "best" else "tau_best"
 
-        def add(name: str, values: NDArray[np.float64], error: float) -> None:
-            effects.append(effect(name, values, error, stochastic=stochastic))
+        def add(name: str, values: NDArray[np.float64], accuracy: float) -> None:
+            effects.append(effect(name, values, float(accuracy), stochastic=stochastic))
 
-        add(f"{at}: ln tau(low)/tau(high) at weight {high:g}", leads[-1], errors[-1])
-        critical = _critical(data, level)
-        add(f"{at}: ln tau(high)/tau(low) at weight {low:g}{critical}", -leads[0], errors[0])
-        for i in range(len(curves) - 1):
-            name = f"{at}: rise of ln tau(low)/tau(high) from weight {weights[order[i]]:g}"
-            add(name, difference(leads[i + 1], leads[i]), errors[i] + errors[i + 1])
+        add(f"{at}: ln tau(low)/tau(high) at weight {weights[-1]:g}", lead[-1], error[-1])
+        critical = _critical(data, str(level))
+        add(f"{at}: ln tau(high)/tau(low) at weight {weights[0]:g}{critical}", -lead[0], error[0])
+        for j in range(weights.size - 1):
+            name = f"{at}: rise of ln tau(low)/tau(high) from weight {weights[j]:g}"
+            add(name, difference(lead[j + 1], lead[j]), error[j] + error[j + 1])
     return effects
 
 
@@ -88,17 +109,19 @@ def _lead(curves: xr.Dataset, milestone: Milestone, level: float | str) -> tuple
     return difference(low, high), error_high + error_low
 
 
-def _critical_weights(subject: Subject, case: Case, data: Mapping[str, xr.Dataset]) -> xr.Dataset:
+def _critical_weights(
+    subject: Subject,
+    base: Experiment,
+    milestone: Milestone,
+    levels: Sequence[float | str],
+    leads: xr.Dataset,
+) -> xr.Dataset:
     """The weight pi* at which both classes are learned together, by root finding; 0 where there is none."""
-    milestone: Milestone = case.params["milestone"]  # type: ignore[assignment]
-    names = list(case.experiments)
-    levels = levels_of(data[names[0]], milestone)
-    base = case.experiments[names[0]]
-    log_weights = np.log([e.mixture.weights[0] for e in case.experiments.values()])
+    log_weights = np.log(leads["weight"].values)
     roots, residuals = [], []
-    for level in levels:
-        leads = np.array([float(_lead(data[n], milestone, level)[0][0]) for n in names])
-        rising = np.flatnonzero((leads[:-1] < 0) & (leads[1:] > 0))
+    for i, level in enumerate(levels):
+        known = leads["lead"].values[i]
+        rising = np.flatnonzero((known[:-1] < 0) & (known[1:] > 0))
         if rising.size != 1:
             roots.append(0.0)
             residuals.append(0.0)
@@ -124,10 +147,10 @@ def _critical_weights(subject: Subject, case: Case, data: Mapping[str, xr.Datase
     )
 
 
-def _critical(data: Mapping[str, xr.Dataset], level: float | str) -> str:
+def _critical(data: Mapping[str, xr.Dataset], level: str) -> str:
     if "critical" not in data:
         return ""
-    weight = float(data["critical"]["critical_weight"].sel(threshold=shown(level)))
+    weight = float(data["critical"]["critical_weight"].sel(threshold=level))
     return f" (pi* = {weight:.3f})" if weight else " (no pi*)"
 
 

@@ -33,6 +33,9 @@ SCHEMA = "baseline"
 SCHEMA_VERSION = 1
 #: What the same computation gives on another machine, relative to the largest value of a variable.
 ROUNDING = 1e-9
+#: Dimensions along which measurements are smooth, and how many points of them are kept.
+_SMOOTH = ("training_time", "diffusion_time")
+MOST_POINTS = 50
 _GROUPS = ("measurement", "verdict", "config")
 _LOST = "is recorded, but was not measured"
 _ADDED = "was measured, but is not recorded"
@@ -82,7 +85,7 @@ def to_tree(result: CaseResult, *, command: str = "") -> xr.DataTree:
         "experiments": json.dumps({k: json.loads(e.to_json()) for k, e in case.experiments.items()}),
         "command": command,
     }
-    groups = {f"/measurement/{name}": dataset for name, dataset in result.data.items()}
+    groups = {f"/measurement/{name}": _slim(dataset) for name, dataset in result.data.items()}
     groups["/verdict"] = _verdict_dataset(result)
     groups["/config"] = xr.Dataset(attrs=config)
     groups.setdefault("/measurement", xr.Dataset())
@@ -93,6 +96,38 @@ def to_tree(result: CaseResult, *, command: str = "") -> xr.DataTree:
         if said:
             tree.attrs[attribute] = said[0]
     return tree
+
+
+def _slim(dataset: xr.Dataset) -> xr.Dataset:
+    """What a comparison needs of a measurement: a baseline is kept for ever, in every checkout.
+
+    Smooth curves at some of their times, the mean over seeds with its standard error, and the
+    provenance as one attribute: HDF5 spends kilobytes on each group with more than eight of them.
+    """
+    for dim in _SMOOTH:
+        step = -(-dataset.sizes.get(dim, 0) // MOST_POINTS)
+        if step > 1:
+            dataset = dataset.isel({dim: slice(None, None, step)})
+    if "seed" in dataset.dims and dataset.sizes["seed"] > 1:
+        dataset = _over_seeds(dataset)
+    kept = {k: dataset.attrs[k] for k in ("accuracy", "accuracy_relative", "schema") if k in dataset.attrs}
+    slim = dataset.copy()
+    slim.attrs = {**kept, "attributes": json.dumps(dict(dataset.attrs), sort_keys=True, default=str)}
+    return slim
+
+
+def _over_seeds(dataset: xr.Dataset) -> xr.Dataset:
+    """Replace finite variables by their mean over seeds and its standard error."""
+    out = dataset.copy()
+    n = dataset.sizes["seed"]
+    for name, variable in dataset.data_vars.items():
+        if "seed" not in variable.dims or variable.dtype.kind != "f" or not np.isfinite(variable).all():
+            continue
+        out[name] = variable.mean("seed", keep_attrs=True)
+        error = (variable.std("seed", ddof=1) / math.sqrt(n)).rename(None)
+        if f"{name}_stderr" not in dataset:
+            out[f"{name}_stderr"] = error
+    return out
 
 
 def _verdict_dataset(result: CaseResult) -> xr.Dataset:
