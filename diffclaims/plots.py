@@ -289,7 +289,7 @@ def _surface(ax: Any, ds: xr.Dataset, along: str, others: list[str]) -> None:
     if known.sum() > 3:
         low, high = np.nanmin(edge), np.nanmax(edge)
         levels = [v for v in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4) if low < v < high] if log else 5
-        lines = ax.contour(xs, ys, np.ma.masked_invalid(edge), levels=levels, colors="white", linewidths=1.1)
+        lines = ax.contour(xs, ys, shown, levels=levels, colors="white", linewidths=1.1)
         ax.clabel(lines, fmt="%g", fontsize=8)
     if not known.all():
         ax.text(
