@@ -278,9 +278,8 @@ def _surface(ax: Any, ds: xr.Dataset, along: str, others: list[str]) -> None:
     log = ranges[along]["scale"] == "log"
     norm = colors.LogNorm if log else colors.Normalize
     span = norm(vmin=ranges[along]["low"], vmax=ranges[along]["high"])
-    mesh = ax.pcolormesh(
-        xs, ys, np.ma.masked_invalid(edge), shading="nearest", cmap="viridis", norm=span, rasterized=True
-    )
+    shown = np.ma.masked_invalid(edge)
+    mesh = ax.pcolormesh(xs, ys, shown, shading="nearest", cmap="viridis", norm=span, rasterized=True)
     bar = ax.figure.colorbar(mesh, ax=ax)
     bar.set_label(f"boundary in {_label(along, ds)}")
     if log:
