@@ -222,7 +222,11 @@ def _plain_ticks(axis: Any, span: dict[str, Any]) -> None:
     """Write numbers instead of powers of ten where an axis spans little more than one."""
     ticker = need("matplotlib.ticker", "plot", "pictures")
     decades = np.log10(span["high"] / span["low"])
-    if decades <= 1.2:
+    if decades <= 0.5:
+        nice = ticker.MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]).tick_values(span["low"], span["high"])
+        axis.set_major_locator(ticker.FixedLocator(nice))
+        axis.set_minor_locator(ticker.NullLocator())
+    elif decades <= 1.2:
         axis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 1.25, 1.5, 2, 3, 4, 5, 6, 8)))
         axis.set_minor_locator(ticker.NullLocator())
     elif decades <= 2.5:
@@ -248,10 +252,15 @@ def _plane(ax: Any, ds: xr.Dataset, x: str, y: str) -> None:
     else:
         shown = ds.assign(margin=(ds["margin"].dims, margin)).transpose(..., y, x)
         mesh = ax.pcolormesh(ds[x], ds[y], shown["margin"], shading="gouraud", rasterized=True, **style)
-        undecided = (shown["verdict"] == "inconclusive").values.astype(float)
-        if undecided.any():
-            ax.contourf(ds[x], ds[y], undecided, levels=[0.5, 1.5], colors="none", hatches=["...."])
+        undecided = np.argwhere((shown["verdict"] == "inconclusive").values)
+        if undecided.size:
+            at = ds[x].values[undecided[:, 1]], ds[y].values[undecided[:, 0]]
+            ax.plot(*at, "x", color="0.3", ms=4, mew=0.8, label="inconclusive", clip_on=False)
         line_x = ds[x].values
+        ticker = need("matplotlib.ticker", "plot", "pictures")
+        levels = [v for v in ticker.MaxNLocator(6).tick_values(-top, top) if abs(v) > 1e-9 * top]
+        lines = ax.contour(ds[x], ds[y], shown["margin"], levels=levels, colors="0.4", linewidths=0.5)
+        ax.clabel(lines, fmt="%.2g", fontsize=7)
     bar = ax.figure.colorbar(mesh, ax=ax, extend="both" if not np.isfinite(ds["margin"]).all() else "neither")
     bar.set_label(ds["margin"].attrs["long_name"])
     for j in range(ds.sizes["crossing"]):
@@ -263,7 +272,7 @@ def _plane(ax: Any, ds: xr.Dataset, x: str, y: str) -> None:
         ax.fill_between(line_x, edge - error, edge + error, where=known, color="k", alpha=0.18, lw=0)
         label = "boundary (roots)" if j == 0 else None
         ax.plot(line_x, edge, "o-", color="k", ms=2.6, lw=1.4, label=label)
-    if np.isfinite(ds["boundary"]).any():
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=True, framealpha=0.85, fontsize=8.5, loc="best")
 
 
@@ -287,7 +296,11 @@ def _surface(ax: Any, ds: xr.Dataset, along: str, others: list[str]) -> None:
     known = np.isfinite(edge)
     if known.sum() > 3:
         low, high = np.nanmin(edge), np.nanmax(edge)
-        levels = [v for v in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4) if low < v < high] if log else 5
+        levels: Any = 5
+        if log:
+            levels = [v for v in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4) if low < v < high]
+            # Next to the blank part a contour needs some cells on its other side to be one.
+            levels = [v for v in levels if (edge[known] < v).sum() >= 0.1 * known.sum()]
         lines = ax.contour(xs, ys, shown, levels=levels, colors="white", linewidths=1.1)
         ax.clabel(lines, fmt="%g", fontsize=8)
     if not known.all():

@@ -98,7 +98,9 @@ class Range:
         return self.to_scale(self.high) - self.to_scale(self.low)
 
     def at(self, fraction: float) -> float:
-        """Return the value at a fraction of the way."""
+        """Return the value at a fraction of the way; the ends exactly."""
+        if fraction in (0.0, 1.0):
+            return self.high if fraction else self.low
         return self.from_scale(self.to_scale(self.low) + fraction * self.span)
 
     def values(self) -> Floats:
