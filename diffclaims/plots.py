@@ -102,7 +102,8 @@ def learning_curves(ds: xr.Dataset, finite: xr.Dataset | None = None, ax: Any = 
     ax.set_xlabel(r"training time $\tau$")
     ax.set_ylabel("loss per dimension")
     low = min(float(mean["train_loss"].min()), float(mean["bayes_loss"].min()))
-    high = float(mean["test_loss"].max())
+    # Late test losses leave the picture: in full they would press the three times into a corner.
+    high = min(float(mean["test_loss"].max()), 1.0 + 0.6 * (1.0 - low))
     ax.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     _legend(ax, finite)
     return ax  # type: ignore[no-any-return]
