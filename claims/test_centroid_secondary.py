@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import xarray as xr
 
+from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
 from diffclaims.effects import order_effects
 from diffclaims.experiment import Experiment
@@ -62,6 +63,49 @@ def strategy() -> SearchStrategy[Case]:
             norm_low=st.floats(0.0, NORM2),
         ),
     )
+
+
+def point(values: axes.Values) -> Case:
+    """Class 0 has the variance ratio and the norm ratio over class 1; centroids are orthogonal."""
+    norm2 = values["norm"] ** 2
+    mixture = GaussianMixture(
+        [0.5, 0.5],
+        [values["variance_ratio"], 1.0],
+        centroid_gram=[[norm2 * values["norm_ratio"] ** 2, 0.0], [0.0, norm2]],
+    )
+    experiment = Experiment(mixture=mixture, model=axes.model(values))
+    return Case(name="point", experiments={"pair": experiment})
+
+
+def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    return axes.order(data["pair"], case)
+
+
+AXES = axes.Axes(
+    axes=(
+        axes.VARIANCE_RATIO,
+        axes.Axis(
+            name="norm_ratio",
+            low=0.01,
+            high=100.0,
+            default=2.0,
+            scale="log",
+            about="centroid norm of class 0 over that of class 1",
+        ),
+        axes.Axis(
+            name="norm",
+            low=0.0,
+            high=10.0,
+            default=1.0,
+            about="centroid norm of class 1 over sqrt(d)",
+        ),
+        *axes.MODEL_AXES,
+    ),
+    build=point,
+    effect="ln tau(1)/tau(0)",
+    options={"milestone": axes.MILESTONES, "threshold": ("all", "low", "middle", "high")},
+    judge=judge_point,
+)
 
 
 CLAIM = Claim(
@@ -121,6 +165,7 @@ CLAIM = Claim(
     measure=measure,
     judge=judge,
     strategy=strategy,
+    axes=AXES,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
 from diffclaims.effects import Milestone, difference, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
@@ -181,6 +183,31 @@ def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
 
 FAR_APART = [[4.0, 0.0], [0.0, 4.0]]
 
+
+def measure_point(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
+    return {"pair": subject.learning_curves(case.experiments["pair"])}
+
+
+def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    """ln(tau_high/tau_low): above 0 where the order is reversed."""
+    return axes.order(data["pair"], case, first=1, names=("low", "high"))
+
+
+AXES = axes.Axes(
+    axes=(
+        dataclasses.replace(axes.VARIANCE_RATIO, default=1.25),
+        dataclasses.replace(axes.MINORITY_WEIGHT, about="weight of the higher-variance class, class 0"),
+        dataclasses.replace(axes.SEPARATION, default=float(np.sqrt(8.0))),
+        *axes.MODEL_AXES,
+    ),
+    build=lambda values: Case(name="point", experiments={"pair": axes.pair(values)}),
+    effect="ln tau(high)/tau(low), above 0 where reversed",
+    options={"milestone": ("gen", "best", "mem"), "threshold": axes.THRESHOLDS},
+    measure=measure_point,
+    judge=judge_point,
+)
+
+
 CLAIM = Claim(
     id="imbalance-reversal",
     says="Sampling imbalance can reverse the order: below a critical weight the higher-variance class is "
@@ -237,6 +264,7 @@ CLAIM = Claim(
     judge=judge,
     strategy=strategy,
     select=select,
+    axes=AXES,
 )
 
 

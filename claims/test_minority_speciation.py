@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -12,6 +13,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
+from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
 from diffclaims.effects import difference
 from diffclaims.experiment import Experiment
@@ -160,6 +162,25 @@ def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
 
 OPPOSITE = [[0.5, -0.5], [-0.5, 0.5]]
 
+
+def point(values: axes.Values) -> Case:
+    """Opposite centroids, as in the canonical cases."""
+    norm2 = values["centroid_separation"] ** 2 / 4
+    gram = [[norm2, -norm2], [-norm2, norm2]]
+    return case("point", [values["variance_ratio"], 1.0], gram, weights=[values["minority_weight"]])
+
+
+AXES = axes.Axes(
+    axes=(
+        dataclasses.replace(axes.VARIANCE_RATIO, default=1.0),
+        dataclasses.replace(axes.MINORITY_WEIGHT, high=0.5, default=0.1),
+        dataclasses.replace(axes.SEPARATION, default=float(np.sqrt(2.0))),
+    ),
+    build=point,
+    effect="ln t(majority)/t(minority)",
+)
+
+
 CLAIM = Claim(
     id="minority-speciation",
     says="Under imbalance the minority class speciates at its own time, later in backward diffusion, and the "
@@ -220,6 +241,7 @@ CLAIM = Claim(
     judge=judge,
     strategy=strategy,
     select=select,
+    axes=AXES,
 )
 
 

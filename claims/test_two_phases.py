@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
 from diffclaims.effects import Milestone, difference, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
@@ -135,6 +136,30 @@ def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
     ]
 
 
+def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    """ln(tau_mem/tau_gen) of one class, or the least of both."""
+    curves = data["n"]
+    stochastic = "seed" in curves.dims
+    wanted = str(case.params["class"])
+    effects = []
+    for k in range(curves.sizes["class"]) if wanted == "all" else [int(wanted)]:
+        for low, high in axes.paired_thresholds(case):
+            gen, error_gen = log_time(curves, "gen", low, k)
+            mem, error_mem = log_time(curves, "mem", high, k)
+            name = f"ln tau_mem({k}) at {high:g} / tau_gen({k}) at {low:g}"
+            effects.append(effect(name, difference(mem, gen), error_gen + error_mem, stochastic=stochastic))
+    return effects
+
+
+AXES = axes.Axes(
+    axes=(axes.PSI_N, axes.MINORITY_WEIGHT, axes.VARIANCE_RATIO, axes.SEPARATION, *axes.MODEL_AXES[::2]),
+    build=lambda values: Case(name="point", experiments={"n": axes.pair(values)}),
+    effect="ln tau_mem/tau_gen",
+    options={"threshold": axes.THRESHOLDS, "class": ("all", "0", "1")},
+    judge=judge_point,
+)
+
+
 CLAIM = Claim(
     id="two-phases",
     says="Each class is generalized first and memorized later; the time to memorize grows in proportion "
@@ -179,6 +204,7 @@ CLAIM = Claim(
     judge=judge,
     strategy=strategy,
     select=select,
+    axes=AXES,
 )
 
 

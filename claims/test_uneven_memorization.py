@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
 from diffclaims.effects import difference, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
@@ -88,6 +90,44 @@ def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
     ]
 
 
+def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    """As `judge`, at the thresholds that are asked for, with names that do not change from point to point."""
+    curves = data["pair"]
+    stochastic = "seed" in curves.dims
+    effects = []
+    for low, high in axes.paired_thresholds(case):
+        memorized, error_mem = log_time(curves, "mem", high, 0)
+        learned, error_gen = log_time(curves, "gen", low, 1)
+        name = f"ln tau_gen(1) at {low:g} / tau_mem(0) at {high:g}"
+        values = difference(learned, memorized)
+        effects.append(effect(name, values, error_mem + error_gen, stochastic=stochastic))
+    return effects
+
+
+def point(values: axes.Values) -> Case:
+    """Class 0, the majority, has the variance ratio."""
+    experiment = axes.pair({**values, "minority_weight": 1 - values["minority_weight"]})
+    return Case(name="point", experiments={"pair": experiment})
+
+
+AXES = axes.Axes(
+    axes=(
+        dataclasses.replace(axes.VARIANCE_RATIO, default=4.0),
+        dataclasses.replace(
+            axes.MINORITY_WEIGHT,
+            default=0.05,
+            about="weight of class 1, of variance 1 and not memorized first",
+        ),
+        dataclasses.replace(axes.SEPARATION, default=float(np.sqrt(8.0))),
+        *axes.MODEL_AXES,
+    ),
+    build=point,
+    effect="ln tau_gen(left behind)/tau_mem(memorized)",
+    options={"threshold": ("all", "low", "middle", "high")},
+    judge=judge_point,
+)
+
+
 CLAIM = Claim(
     id="uneven-memorization",
     says="Under strong imbalance there are training times at which one class is memorized while another has "
@@ -143,6 +183,7 @@ CLAIM = Claim(
     judge=judge,
     strategy=strategy,
     select=select,
+    axes=AXES,
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import xarray as xr
 
+from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
 from diffclaims.effects import order_effects
 from diffclaims.experiment import Experiment
@@ -73,6 +74,19 @@ def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
     return cases
 
 
+def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
+    return axes.order(data["pair"], case, names=("high", "low"))
+
+
+AXES = axes.Axes(
+    axes=(axes.VARIANCE_RATIO, axes.MINORITY_WEIGHT, axes.SEPARATION, *axes.MODEL_AXES),
+    build=lambda values: Case(name="point", experiments={"pair": axes.pair(values)}),
+    effect="ln tau(low)/tau(high)",
+    options={"milestone": axes.MILESTONES, "threshold": ("all", "low", "middle", "high")},
+    judge=judge_point,
+)
+
+
 CLAIM = Claim(
     id="variance-order",
     says="With balanced classes, the class of higher variance is learned first.",
@@ -129,6 +143,7 @@ CLAIM = Claim(
     judge=judge,
     strategy=strategy,
     select=select,
+    axes=AXES,
 )
 
 

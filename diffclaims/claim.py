@@ -26,6 +26,8 @@ from diffclaims.verdict import Effect, Outcome, Verdict
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+    from diffclaims.axes import Axes
+
 Measure = Callable[[Subject, "Case"], dict[str, xr.Dataset]]
 Judge = Callable[["Case", Mapping[str, xr.Dataset]], Sequence[Effect]]
 
@@ -166,6 +168,8 @@ class Claim:
         The regime, to be explored; a callable so that hypothesis is imported only then.
     select : callable ``(experiments) -> sequence of Case``, optional
         For subjects on real data: the cases among what they measured that lie in the regime.
+    axes : Axes, optional
+        The parameters along which the claim can be mapped.
     """
 
     id: str
@@ -179,6 +183,7 @@ class Claim:
     judge: Judge
     strategy: Callable[[], SearchStrategy[Case]] | None = None
     select: Callable[[Mapping[str, Experiment]], Sequence[Case]] | None = None
+    axes: Axes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(self.cases))

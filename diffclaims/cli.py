@@ -17,6 +17,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
     "compare": ("diffclaims.compare", "real images at finite size beside the theory of their moments"),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
+    "explore": ("diffclaims.explore", "search the regime of a claim for its weakest margin"),
+    "map": ("diffclaims.maps.command", "map a claim over one to three parameters"),
+    "plot": ("diffclaims.plots", "draw a map or learning curves"),
 }
 
 

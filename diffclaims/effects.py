@@ -8,17 +8,16 @@ classes within each seed. The definitions are ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from diffclaims.times import learning_times
+from diffclaims import times
 from diffclaims.verdict import Effect
 
 Floats = NDArray[np.float64]
-Milestone = Literal["gen", "best", "mem"]
+Milestone = times.Milestone
 
 #: Thresholds on the generalized fraction.
 GENERALIZATION = (0.3, 0.5, 0.7)
@@ -84,15 +83,8 @@ def log_time(
         stated = stated.sel({dim: level}) if dim else stated
         return np.log(np.atleast_1d(stated.values.astype(np.float64))), 0.0
     threshold = level if isinstance(level, float) else 0.0
-    times = learning_times(
-        curves,
-        generalization=threshold if milestone == "gen" else GENERALIZATION[1],
-        memorization=threshold if milestone == "mem" else MEMORIZATION[1],
-    ).isel({"class": which})
-    name = f"tau_{milestone}"
-    values = np.log(np.atleast_1d(times[name].values))
-    bound = times.get(f"{name}_accuracy")
-    return values, 0.0 if bound is None else float(bound.max())
+    values, bound = times.log_time(curves, milestone, threshold, which)
+    return np.atleast_1d(values), 0.0 if bound is None else float(np.max(bound))
 
 
 def difference(later: Floats, first: Floats) -> Floats:

@@ -86,6 +86,11 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
             result.reason = "it has no case in the regime of this claim"
         else:
             result.reason = reasons[0] if reasons else _NOT_SELECTED
+    result.remarks += [
+        f"explored: {'counterexample' if r.outcome == 'fails' else 'weakest'} {r.margin:+.3g}"
+        for r in own
+        if r.role == "explored" and r.value is not None
+    ]
     if any(r.baseline == "differs" for r in own):
         result.remarks.append("baseline differs")
     if any(r.status == "expected failure" for r in own):

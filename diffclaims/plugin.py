@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MODES = ("check", "update", "off")
 #: Name of the test property that carries a row from a worker to the controller.
 PROPERTY = "diffclaims"
+#: In place of a case's name, for the search of a claim's regime.
+EXPLORED = "explored"
 _CLAIM_FILES = "diffclaims_claims_dir"
 
 
@@ -76,6 +78,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="List the claims, their cases and the subjects, and stop.",
+    )
+    add(
+        "explore",
+        action="store_true",
+        default=False,
+        help="Also search the regime of each claim for its weakest margin and for counterexamples.",
+    )
+    add(
+        "examples",
+        default="50",
+        metavar="N",
+        help="Cases that --explore tries for each claim and subject (default: 50).",
     )
     parser.addini(_CLAIM_FILES, "Folder of the claim files; the baselines lie beside it.", default="")
 
@@ -152,11 +166,21 @@ class Session:
             self._failures[column.name] = expected_failures(self.claims_dir, column.name)
         return self._failures[column.name]
 
+    def explores(self, claim: Claim, column: Column) -> bool:
+        """Whether the regime of a claim is searched on a subject."""
+        if not self.option("explore") or claim.strategy is None or column.subject is None:
+            return False
+        tags = column.subject.tags
+        return column.error is None and tags.gaussian and claim.measures <= tags.measures
+
     def validate(self) -> None:
         """Check the options before anything runs."""
         mode = self.option("baselines")
         if mode not in MODES:
             raise pytest.UsageError(f"--baselines={mode}: choose one of {', '.join(MODES)}")
+        examples = str(self.option("examples"))
+        if not examples.isdecimal() or int(examples) < 1:
+            raise pytest.UsageError(f"--examples={examples}: give a whole number of 1 or more")
         ci = os.environ.get("CI", "").strip().lower()
         if mode == "update" and ci not in ("", "0", "false", "no"):
             raise pytest.UsageError(
@@ -211,10 +235,10 @@ def _list(session: Session) -> None:
 
 @dataclass(frozen=True)
 class Param:
-    """One test: a claim, a case and a subject; `case` is None where no case could be found out."""
+    """One test: a claim, a case and a subject; `case` is None for a search of the claim's regime."""
 
     claim: Claim
-    case: Case
+    case: Case | None
     column: Column
     xfail: str = ""
 
@@ -251,6 +275,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                         marks=marks,
                     )
                 )
+            if session.explores(claim, column):
+                params.append(
+                    pytest.param(Param(claim, None, column), id=f"{claim.id}-{EXPLORED}-{column.name}")
+                )
     except DiffclaimsError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     if not params:
@@ -284,15 +312,26 @@ class ClaimCase:
         """
         __tracebackhide__ = True
         command = _command(self._item)
-        row, error = self._session.runner.run(self.claim, self.case, self.column, command=command)
+        row, error = self._run(command)
         row.expected_failure = self._xfail
         if self._xfail and isinstance(error, ClaimFailed):
             row.status = "expected failure"
+        if self.case is None and error is None:
+            print(row.reason)  # with the weakest case as code; shown by -s and -rP
         self._item.user_properties.append((PROPERTY, json.dumps(asdict(row))))
         if error is not None:
             raise error
         if row.status == "not run":
             pytest.skip(row.reason)
+
+    def _run(self, command: str) -> tuple[Row, DiffclaimsError | None]:
+        session = self._session
+        if self.case is not None:
+            return session.runner.run(self.claim, self.case, self.column, command=command)
+        folder = session.config.invocation_params.dir / ".diffclaims" / "explored"
+        return session.runner.explore(
+            self.claim, self.column, examples=int(session.option("examples")), folder=folder
+        )
 
 
 def _command(item: pytest.Item) -> str:
@@ -440,7 +479,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in text.splitlines():
         terminalreporter.write_line(line)
     for note in _notes(ours):
-        terminalreporter.write_line(note)
+        for line in note.splitlines():
+            terminalreporter.write_line(line)
 
 
 def _notes(session: Session) -> Sequence[str]:
@@ -451,4 +491,5 @@ def _notes(session: Session) -> Sequence[str]:
         lines.append(f"baselines: {len(changed)} files written, {kept} left as they were, none deleted")
     remarks = {r.baseline for r in session.rows if r.baseline not in ("same", "off", "differs", "")}
     lines += sorted(r for r in remarks if not r.startswith(("wrote ", "kept ")))
+    lines += [r.reason.partition("\n\n")[0] for r in session.rows if r.case == EXPLORED and r.reason]
     return [*lines, *session.notes]

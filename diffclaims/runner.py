@@ -336,6 +336,37 @@ class Runner:
             return row, None
         return row, self._judge(row, claim, result)
 
+    def explore(
+        self, claim: Claim, column: Column, *, examples: int, folder: Path
+    ) -> tuple[Row, DiffclaimsError | None]:
+        """Search the regime of a claim on a subject.
+
+        Returns
+        -------
+        row : Row
+            The weakest case, with the role "explored", which counts for no verdict.
+        error : DiffclaimsError or None
+            `ClaimFailed` for a counterexample, with the case as code; else as `run`.
+        """
+        from diffclaims.explore import explore
+
+        row = Row(claim=claim.id, case="explored", subject=column.name, role="explored", expect=["holds"])
+        try:
+            column.contract()
+            assert column.subject is not None
+            found = explore(claim, column.subject, examples=examples, folder=folder)
+        except (SubjectInvalid, BaselineError) as error:
+            row.status, row.reason = "invalid", str(error)
+            return row, error
+        first = found.weakest
+        if first is None:
+            row.reason = f"none of {len(found.trials)} cases could be measured"
+            return row, None
+        row.outcome, row.value, row.sentence = str(first.outcome), first.margin, first.sentence
+        row.reason = found.report()
+        row.status = "unexpected" if first.fails else "as expected"
+        return row, ClaimFailed(found.report()) if first.fails else None
+
     def _baseline(self, result: CaseResult, column: Column, command: str) -> str:
         if self.mode == "update":
             if result.verdict is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.schema import stamp, validate
 
 Floats = NDArray[np.float64]
+Milestone = Literal["gen", "best", "mem"]
 
 
 def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization: float = 0.1) -> xr.Dataset:
@@ -65,31 +68,80 @@ def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization
     log_time = np.log(curves.training_time.values)
     order = (..., "training_time")
     test = curves.test_loss.transpose(*order)
-    learned = ((1 - curves.test_loss) / learnable).transpose(*order)
-    gap = ((curves.test_loss - curves.train_loss) / learnable).transpose(*order)
+    train = curves.train_loss.transpose(*test.dims)
+    rest = learnable.broadcast_like(test.isel(training_time=0, drop=True)).transpose(*test.dims[:-1])
     accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
-
     out = xr.Dataset()
-    for name, curve, level in (("tau_gen", learned, generalization), ("tau_mem", gap, memorization)):
-        at, slope, coarse = _crossing(log_time, curve.values, level)
-        frame = curve.isel(training_time=0, drop=True)
-        out[name] = frame.copy(data=np.exp(at))
-        if accuracy is not None:
-            # The gap is a difference of two losses, each as accurate as stated.
-            error = accuracy * (1 if name == "tau_gen" else 2) / learnable.broadcast_like(frame)
-            error = error.transpose(*frame.dims).values
-            out[f"{name}_accuracy"] = frame.copy(data=_bound(at, error / np.maximum(slope, 1e-300), coarse))
-    at, bend, coarse = _minimum(log_time, test.values)
     frame = test.isel(training_time=0, drop=True)
-    out["tau_best"] = frame.copy(data=np.exp(at))
-    if accuracy is not None:
-        # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
-        width = np.sqrt(2 * accuracy / np.maximum(bend, 1e-300))
-        out["tau_best_accuracy"] = frame.copy(data=_bound(at, width, coarse))
+    levels = {"gen": generalization, "best": 0.0, "mem": memorization}
+    for milestone, level in levels.items():
+        at, bound = _read(milestone, level, log_time, test.values, train.values, rest.values, accuracy)
+        out[f"tau_{milestone}"] = frame.copy(data=np.exp(at))
+        if bound is not None:
+            out[f"tau_{milestone}_accuracy"] = frame.copy(data=bound)
     for variable in out.data_vars.values():
         variable.attrs = {}
     keep = {k: v for k, v in curves.attrs.items() if k not in ("schema", "schema_version", "accuracy")}
     return stamp(out, "times", {**keep, "generalization": generalization, "memorization": memorization})
+
+
+def log_time(
+    curves: xr.Dataset, milestone: Milestone, threshold: float, which: int
+) -> tuple[Floats, Floats | None]:
+    """Return ``ln tau`` of one milestone of one class, and the bound of its error.
+
+    The array core of `learning_times`, for readers of a single number out of valid curves.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves", valid.
+    milestone : {"gen", "best", "mem"}
+    threshold : float
+        As in `learning_times`; ignored for "best".
+    which : int
+        Position of the class.
+
+    Returns
+    -------
+    values : ndarray, shape () or (n_seeds,)
+    bound : ndarray of that shape, or None
+        None where the curves state no accuracy.
+    """
+    order = (..., "class", "training_time")
+    times = curves["training_time"].values
+    test, train = (
+        curves[name].transpose(*order).values[..., which, times > 0] for name in ("test_loss", "train_loss")
+    )
+    bayes = curves["bayes_loss"].transpose(..., "class").values[..., which]
+    rest = np.broadcast_to(1 - bayes, test.shape[:-1])
+    accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
+    return _read(milestone, threshold, np.log(times[times > 0]), test, train, rest, accuracy)
+
+
+def _read(
+    milestone: str,
+    level: float,
+    x: Floats,
+    test: Floats,
+    train: Floats,
+    learnable: Floats,
+    accuracy: float | None,
+) -> tuple[Floats, Floats | None]:
+    """Log time of a milestone, and the bound of its error; the losses' last axis is that of x."""
+    if milestone == "best":
+        at, bend, coarse = _minimum(x, test)
+        if accuracy is None:
+            return at, None
+        # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
+        return at, _bound(at, np.sqrt(2 * accuracy / np.maximum(bend, 1e-300)), coarse)
+    curve = (1 - test if milestone == "gen" else test - train) / learnable[..., None]
+    at, slope, coarse = _crossing(x, curve, level)
+    if accuracy is None:
+        return at, None
+    # The gap is a difference of two losses, each as accurate as stated.
+    error = accuracy * (1 if milestone == "gen" else 2) / learnable
+    return at, _bound(at, error / np.maximum(slope, 1e-300), coarse)
 
 
 def _bound(at: Floats, error: Floats, coarse: Floats) -> Floats:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from diffclaims import Case, Claim, Effect, Experiment, GaussianMixture, Outcome, RandomFeatures, Role
+from diffclaims.axes import Axes, Axis
 
 MODEL = RandomFeatures(psi_p=4.0, psi_n=2.0, diffusion_time=0.1)
 
@@ -26,6 +27,16 @@ def judge(case, data):
     if "seed" in curves.dims:
         return [Effect.from_samples(name, tau[:, 1] - tau[:, 0])]
     return [Effect(name=name, value=float(tau[0, 1] - tau[0, 0]), accuracy=1e-4)]
+
+
+def strategy():
+    from hypothesis import strategies as st
+
+    return st.builds(
+        lambda high, low: Case(name="explored", experiments=asks(low * high, low)),
+        high=st.floats(1.5, 8.0),
+        low=st.floats(0.5, 2.0),
+    )
 
 
 CLAIM = Claim(
@@ -53,6 +64,19 @@ CLAIM = Claim(
     measures=frozenset({"learning_curves"}),
     measure=measure,
     judge=judge,
+    strategy=strategy,
+    axes=Axes(
+        axes=(
+            Axis(name="ratio", low=0.01, high=100.0, default=2.0, scale="log", about="variance ratio"),
+            Axis(name="scale", low=0.0, high=10.0, default=1.0, about="how much of the ratio counts"),
+            Axis(name="offset", low=-5.0, high=5.0, default=0.0, about="moves the tie"),
+        ),
+        build=lambda v: Case(
+            name="point", experiments=asks(float(np.exp(v["scale"] * np.log(v["ratio"]) + v["offset"])), 1.0)
+        ),
+        effect="ln tau(1)/tau(0)",
+        options={"level": ("half", "third")},
+    ),
 )
 
 

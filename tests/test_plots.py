@@ -1,0 +1,78 @@
+"""Pictures, without looking at them: that every kind can be drawn, and what is refused."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from diffclaims import DiffclaimsError, GaussianMixture, RandomFeatures, storage, theory
+from diffclaims.cli import main
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("agg")
+
+from diffclaims import plots  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def curves():
+    mixture = GaussianMixture([0.5, 0.5], [2.0, 0.5])
+    return theory.learning_curves(
+        mixture, RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05), accuracy=1e-3
+    )
+
+
+@pytest.fixture
+def measured(curves):
+    rng = np.random.default_rng(0)
+    noisy = [curves + 0.01 * rng.standard_normal() for _ in range(3)]
+    import xarray as xr
+
+    ds = xr.concat(noisy, dim="seed")
+    ds["bayes_loss"] = curves["bayes_loss"]
+    return ds.assign_attrs({k: v for k, v in curves.attrs.items() if k != "accuracy"})
+
+
+def test_curves_carry_three_times_and_points(curves, measured):
+    ax = plots.learning_curves(curves, finite=measured)
+    assert ax.get_xscale() == "log"
+    # Two curves, a Bayes line and three times for each class, and two sets of points.
+    assert len(ax.containers) == 4
+    texts = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert "finite size, 3 seeds" in texts
+    assert {"generalized", "best", "memorized", "class 0", "class 1"} <= set(texts)
+    matplotlib.pyplot.close(ax.figure)
+
+
+def test_the_command_draws_curves(curves, tmp_path, capsys):
+    storage.write(tmp_path / "curves.nc", curves)
+    assert main(["plot", str(tmp_path / "curves.nc"), "--out", str(tmp_path / "out.png")]) == 0
+    assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["plot", str(tmp_path / "curves.nc"), "--out", str(tmp_path / "out.jpeg2")]) == 2
+    assert "name a .png file" in capsys.readouterr().err
+    assert main(["plot", str(tmp_path / "none.nc"), "--out", str(tmp_path / "out.png")]) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"curves.nc", "out.png"}
+
+
+def test_matplotlib_is_asked_for_only_when_needed(monkeypatch, curves):
+    actual = importlib.import_module
+
+    def missing(name, *args):
+        if name.startswith("matplotlib"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name="matplotlib")
+        return actual(name, *args)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(
+        DiffclaimsError, match=r"matplotlib is not installed.*pip install 'diffclaims\[plot\]'"
+    ):
+        plots.learning_curves(curves)
+
+
+def test_importing_plots_imports_no_matplotlib():
+    code = "import sys, diffclaims.plots; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
