@@ -92,12 +92,12 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
         error = leads["lead_accuracy"].values[i]
         at = f"tau_{milestone} at {level}" if milestone != "best" else "tau_best"
 
-        def add(name: str, values: NDArray[np.float64], accuracy: float) -> None:
-            effects.append(effect(name, values, float(accuracy), stochastic=stochastic))
+        def add(name: str, values: NDArray[np.float64], accuracy: float, detail: str = "") -> None:
+            effects.append(effect(name, values, float(accuracy), stochastic=stochastic, detail=detail))
 
         add(f"{at}: ln tau(low)/tau(high) at weight {weights[-1]:g}", lead[-1], error[-1])
         critical = _critical(data, str(level))
-        add(f"{at}: ln tau(high)/tau(low) at weight {weights[0]:g}{critical}", -lead[0], error[0])
+        add(f"{at}: ln tau(high)/tau(low) at weight {weights[0]:g}", -lead[0], error[0], critical)
         for j in range(weights.size - 1):
             name = f"{at}: rise of ln tau(low)/tau(high) from weight {weights[j]:g}"
             add(name, difference(lead[j + 1], lead[j]), error[j] + error[j + 1])
@@ -153,7 +153,7 @@ def _critical(data: Mapping[str, xr.Dataset], level: str) -> str:
     if "critical" not in data:
         return ""
     weight = float(data["critical"]["critical_weight"].sel(threshold=level))
-    return f" (pi* = {weight:.3f})" if weight else " (no pi*)"
+    return f"pi* = {weight:.3f}" if weight else "no pi*"
 
 
 def strategy() -> SearchStrategy[Case]:

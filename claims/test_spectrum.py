@@ -56,10 +56,8 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
         value = sign * np.sign(measured[0]) * (predicted[1] - predicted[0]) if known else 0.0
         effects.append(
             Effect(
-                name=(
-                    "predicted ln t(1)/t(0), counted along the measured order "
-                    f"(ln tau_mem(1)/tau_mem(0) = {measured[0]:+.3f} at {level:g})"
-                ),
+                name=f"predicted ln t(1)/t(0), along the order of tau_mem at {level:g}",
+                detail=f"ln tau_mem(1)/tau_mem(0) = {measured[0]:+.3f}",
                 value=float(value),
                 accuracy=float(bulks.attrs["accuracy"]) + 1e-6,
             )

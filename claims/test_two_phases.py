@@ -99,7 +99,13 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
                 of = f"tau_{milestone}({label}) at {shown(level)}"
                 name = f"{EXPONENT_TOLERANCE:g} - |exponent of {of} - {target:g}|"
                 effects.append(
-                    effect(f"{name}, exponent {exponents}", inside, float(error), stochastic=stochastic)
+                    effect(
+                        name,
+                        inside,
+                        float(error),
+                        stochastic=stochastic,
+                        detail=f"exponent {exponents}",
+                    )
                 )
     return effects
 

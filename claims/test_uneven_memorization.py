@@ -58,10 +58,11 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
         interval = f"{np.exp(np.median(memorized)):.3g} to {np.exp(np.median(learned)):.3g}"
         effects.append(
             effect(
-                f"ln tau_gen(left behind) at {shown(low)} / tau_mem(memorized) at {shown(high)}, interval {interval}",
+                f"ln tau_gen(left behind) at {shown(low)} / tau_mem(memorized) at {shown(high)}",
                 difference(learned, memorized),
                 error_mem + error_gen,
                 stochastic=stochastic,
+                detail=f"interval {interval}",
             )
         )
     return effects

@@ -7,6 +7,7 @@ classes within each seed. The definitions are ours.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -93,11 +94,14 @@ def difference(later: Floats, first: Floats) -> Floats:
     return np.subtract(later, first, out=np.zeros_like(later), where=~both)
 
 
-def effect(name: str, values: Floats, accuracy: float, *, stochastic: bool, threshold: float = 0.0) -> Effect:
+def effect(
+    name: str, values: Floats, accuracy: float, *, stochastic: bool, threshold: float = 0.0, detail: str = ""
+) -> Effect:
     """Return an effect from its values by seed, or from the one value of an exact subject."""
     if stochastic:
-        return Effect.from_samples(name, values, threshold=threshold, accuracy=accuracy)
-    return Effect(name=name, value=float(values[0]), threshold=threshold, accuracy=accuracy)
+        found = Effect.from_samples(name, values, threshold=threshold, accuracy=accuracy)
+        return dataclasses.replace(found, detail=detail)
+    return Effect(name=name, value=float(values[0]), threshold=threshold, accuracy=accuracy, detail=detail)
 
 
 def order_effects(

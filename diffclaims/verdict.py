@@ -81,6 +81,9 @@ class Effect:
         Absolute numerical accuracy of `value`, >= 0.
     n_seeds : int
         Repetitions behind `stderr`; 0 for an exact value or a known standard error.
+    detail : str
+        What else was measured, shown with the name. The name itself must not hold measured numbers:
+        baselines find an effect by it.
     samples : tuple of float
         The values by seed behind it, in the order of the seeds; empty where there are none.
 
@@ -96,6 +99,7 @@ class Effect:
     stderr: float = 0.0
     accuracy: float = 0.0
     n_seeds: int = 0
+    detail: str = field(default="", compare=False)
     samples: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -227,7 +231,8 @@ class Effect:
             spread = f" +- {self.stderr:.2g}"
         else:
             spread = f" +- {self.accuracy:.2g} (numerical)" if self.accuracy else ""
-        head = f"{self.name} = {self.value:+.4g}{spread}, threshold {self.threshold:.4g}: {self.outcome}"
+        named = f"{self.name} ({self.detail})" if self.detail else self.name
+        head = f"{named} = {self.value:+.4g}{spread}, threshold {self.threshold:.4g}: {self.outcome}"
         return f"{head} ({self._why()})"
 
     def _why(self) -> str:

@@ -20,6 +20,8 @@ from diffclaims.errors import BaselineError, NotMeasured
 from diffclaims.experiment import Experiment
 from diffclaims.subjects.protocol import MEASURES, Tags
 
+#: Attribute of a dataset that was played back: the file that holds it.
+RECORDING = "recording"
 _SUFFIX = {"curves": "", "speciation": "-speciation", "spectrum": "-spectrum"}
 
 
@@ -144,4 +146,6 @@ class Recorded:
         dataset = self._files.get((kind, experiment.key))
         if dataset is None:
             raise NotMeasured(f"{kind} of this experiment ({experiment.key}) were not recorded")
-        return schema.validate(dataset.copy(deep=True), kind, who=str(path_of(self.folder, experiment, kind)))
+        path = path_of(self.folder, experiment, kind)
+        played = dataset.assign_attrs({RECORDING: path.name}).copy(deep=True)
+        return schema.validate(played, kind, who=str(path))
