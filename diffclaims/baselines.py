@@ -34,6 +34,8 @@ SCHEMA = "baseline"
 SCHEMA_VERSION = 1
 #: What the same computation gives on another machine, relative to the largest value of a variable.
 ROUNDING = 1e-9
+#: Attributes of the root that are kept by name; the others are one JSON text, `provenance`.
+_SHOWN = ("schema", "schema_version", "diffclaims_version", "commit", "created_at", "device")
 #: Dimensions along which measurements are smooth, and how many points of them are kept.
 _SMOOTH = ("training_time", "diffusion_time")
 MOST_POINTS = 50
@@ -91,19 +93,22 @@ def to_tree(result: CaseResult, *, command: str = "") -> xr.DataTree:
     groups["/config"] = xr.Dataset(attrs=config)
     groups.setdefault("/measurement", xr.Dataset())
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = provenance(subject=result.subject, schema=SCHEMA, schema_version=SCHEMA_VERSION)
+    made = provenance(subject=result.subject, schema=SCHEMA, schema_version=SCHEMA_VERSION)
     for attribute in ("seeds", "device", "dtype"):
         said = [d.attrs[attribute] for d in result.data.values() if attribute in d.attrs]
         if said:
-            tree.attrs[attribute] = said[0]
+            made[attribute] = said[0]
+    # With the checksum eight attributes: from the ninth on HDF5 spends kilobytes on each group.
+    tree.attrs = {k: made.pop(k) for k in _SHOWN}
+    tree.attrs["provenance"] = json.dumps(made, sort_keys=True)
     return tree
 
 
 def _slim(dataset: xr.Dataset) -> xr.Dataset:
     """What a comparison needs of a measurement: a baseline is kept for ever, in every checkout.
 
-    Smooth curves at some of their times, the mean over seeds with its standard error, and the
-    provenance as one attribute: HDF5 spends kilobytes on each group with more than eight of them.
+    Smooth curves at some of their times, and the provenance as one attribute: HDF5 spends
+    kilobytes on each group with more than eight of them.
     """
     if RECORDING in dataset.attrs:
         # Kept, with a checksum, beside the baselines; the verdict is what can change.
@@ -112,26 +117,10 @@ def _slim(dataset: xr.Dataset) -> xr.Dataset:
         step = -(-dataset.sizes.get(dim, 0) // MOST_POINTS)
         if step > 1:
             dataset = dataset.isel({dim: slice(None, None, step)})
-    if "seed" in dataset.dims and dataset.sizes["seed"] > 1:
-        dataset = _over_seeds(dataset)
     kept = {k: dataset.attrs[k] for k in ("accuracy", "accuracy_relative", "schema") if k in dataset.attrs}
     slim = dataset.copy()
     slim.attrs = {**kept, "attributes": json.dumps(dict(dataset.attrs), sort_keys=True, default=str)}
     return slim
-
-
-def _over_seeds(dataset: xr.Dataset) -> xr.Dataset:
-    """Replace finite variables by their mean over seeds and its standard error."""
-    out = dataset.copy()
-    n = dataset.sizes["seed"]
-    for name, variable in dataset.data_vars.items():
-        if "seed" not in variable.dims or variable.dtype.kind != "f" or not np.isfinite(variable).all():
-            continue
-        out[name] = variable.mean("seed", keep_attrs=True)
-        error = (variable.std("seed", ddof=1) / math.sqrt(n)).rename(None)
-        if f"{name}_stderr" not in dataset:
-            out[f"{name}_stderr"] = error
-    return out
 
 
 def _verdict_dataset(result: CaseResult) -> xr.Dataset:
