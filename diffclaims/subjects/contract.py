@@ -187,7 +187,7 @@ def _same(first: xr.Dataset, second: xr.Dataset, who: str) -> None:
         differ = ~((a == b) | ((a != a) & (b != b)))
         scale = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
         off = float(np.abs(a[differ] - b[differ]).max(initial=0.0))
-        if off > REPEAT_TOLERANCE * max(scale, 1e-300):
+        if not off <= REPEAT_TOLERANCE * max(scale, 1e-300):
             raise SubjectInvalid(
                 f"{who}: asked twice, {name} differs by {off:.3g}; the same experiment must give the same "
                 "answer: fix the seeds"
