@@ -20,6 +20,11 @@ import xarray as xr
 from diffclaims.errors import BaselineError
 
 CHECKSUM = "checksum"
+#: One attribute that holds, as JSON, all but the first few of a group with many: from the ninth on
+#: HDF5 spends kilobytes on each group. `read` puts them back.
+PACKED = "more_attributes"
+#: Attributes that stay visible to any reader of NetCDF files.
+VISIBLE = (CHECKSUM, "schema", "schema_version", "subject", "commit", "created_at")
 #: Arrays of fewer bytes than this are not worth the overhead of compressed chunks.
 _COMPRESS_FROM = 4096
 
@@ -71,6 +76,8 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
     root.attrs = {k: v for k, v in root.attrs.items() if k != CHECKSUM}
     tree = xr.DataTree.from_dict(groups)
     tree.attrs[CHECKSUM] = checksum(tree)
+    for node in tree.subtree:
+        node.attrs = _packed(node.attrs)
     encoding = {
         group: {name: _encoding(variable) for name, variable in dataset.variables.items()}
         for group, dataset in groups.items()
@@ -87,6 +94,19 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _packed(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    if len(attrs) <= len(VISIBLE):
+        return {str(k): v for k, v in attrs.items()}
+    rest = {str(k): _plain(v) for k, v in attrs.items() if k not in VISIBLE}
+    kept = {str(k): v for k, v in attrs.items() if k in VISIBLE}
+    return {**kept, PACKED: json.dumps(rest)}
+
+
+def _unpacked(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    plain = {str(k): v for k, v in attrs.items() if k != PACKED}
+    return {**plain, **json.loads(attrs.get(PACKED, "{}"))}
 
 
 def read(path: Path) -> xr.DataTree:
@@ -108,6 +128,8 @@ def read(path: Path) -> xr.DataTree:
             f"{path} cannot be read ({type(error).__name__}): it is truncated or no NetCDF file; "
             "restore it from version control or record it again"
         ) from error
+    for node in tree.subtree:
+        node.attrs = _unpacked(node.attrs)
     stored = tree.attrs.get(CHECKSUM)
     if stored is None:
         raise BaselineError(
