@@ -95,7 +95,9 @@ def _times(dataset: xr.Dataset, weights: NDArray[np.float64], normalised: bool) 
     for name, variable in dataset.data_vars.items():
         if name in stand_in:
             stand_in[name].attrs = variable.attrs
-    return speciation_times(stand_in, threshold=NORMALISED_THRESHOLD, of="return_probability")
+    times = speciation_times(stand_in, threshold=NORMALISED_THRESHOLD, of="return_probability")
+    # The mean over seeds has their number behind its error.
+    return times.assign_attrs(n_seeds=dataset.sizes.get("seed", 0))
 
 
 def _compare(name: str, top: xr.Dataset, i: int, bottom: xr.Dataset, j: int) -> Effect:
@@ -114,7 +116,13 @@ def _compare(name: str, top: xr.Dataset, i: int, bottom: xr.Dataset, j: int) -> 
         for d, k, x in ((top, i, upper), (bottom, j, lower))
     ]
     # The grid is interpolated between: its measured error at this spacing is below 1e-4.
-    return Effect(name=name, value=float(values[0]), stderr=math.hypot(*errors), accuracy=1e-4)
+    return Effect(
+        name=name,
+        value=float(values[0]),
+        stderr=math.hypot(*errors),
+        accuracy=1e-4,
+        n_seeds=int(top.attrs.get("n_seeds", 0)),
+    )
 
 
 def _balance(name: str, dataset: xr.Dataset, weights: NDArray[np.float64]) -> Effect:
