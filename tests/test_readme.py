@@ -1,0 +1,35 @@
+"""What the README shows is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from diffclaims.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_options_of_pytest_are_in_its_help(pytester: pytest.Pytester):
+    shown = set(re.findall(r"--[a-z][a-z-]+", README.split("## Options of")[1].split("## The command")[0]))
+    help_text = pytester.runpytest_subprocess("-p", "diffclaims.plugin", "--help").stdout.str()
+    missing = {flag for flag in shown if flag not in help_text}
+    assert not missing
+
+
+def test_commands_exist():
+    shown = set(re.findall(r"`diffclaims ([a-z]+)", README))
+    assert shown == set(COMMANDS)
+
+
+def test_pictures_and_pages_exist():
+    for path in re.findall(r"\((docs/[^)]+)\)|`(docs/[^`]+)`", README):
+        assert (ROOT / (path[0] or path[1])).is_file(), path
+
+
+def test_two_commands():
+    block = README.split("<!-- commands -->")[1].split("<!-- end -->")[0]
+    assert len([line for line in block.splitlines() if line.startswith("    ")]) == 2
