@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import CASES, TIMES, equations, mixtures, models
 
 from diffclaims.errors import InvalidInput, SolveFailed
 from diffclaims.mixture import GaussianMixture
@@ -12,6 +11,7 @@ from diffclaims.model import RandomFeatures
 from diffclaims.schema import validate
 from diffclaims.theory.curves import bayes_loss, default_training_times, learning_curves, losses
 from diffclaims.theory.neurons import ThetaRule
+from tests.theory.reference import CASES, TIMES, equations, mixtures, models
 
 GRID = np.geomspace(0.1, 1e5, 25)
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import CASES, equations, mixtures, models
 
 from diffclaims.errors import SolveFailed
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
 from diffclaims.theory.outcome import Diagnosis, Outcome
 from diffclaims.theory.resolvent import solve_off_axis
+from tests.theory.reference import CASES, equations, mixtures, models
 
 Z = np.concatenate([np.geomspace(1e-2, 50, 12) * np.exp(1j * a) for a in (0.1, 0.8, 2.5)])
 

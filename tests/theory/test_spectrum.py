@@ -3,7 +3,6 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from reference import CASES, equations, mixtures, sampled
 
 from diffclaims.errors import InvalidInput, SolveFailed
 from diffclaims.mixture import GaussianMixture
@@ -13,6 +12,7 @@ from diffclaims.theory import axis
 from diffclaims.theory.axis import solve_on_axis
 from diffclaims.theory.resolvent import solve_off_axis
 from diffclaims.theory.spectrum import densities, mean_eigenvalue, spectrum
+from tests.theory.reference import CASES, equations, mixtures, sampled
 
 ONE = GaussianMixture([1.0], [[0.5, 1.5]], (0.5, 0.5))
 PLAIN = {
