@@ -183,7 +183,7 @@ def command(*words, cwd, env_path):
 
 @pytest.fixture
 def words():
-    from conftest import CLAIMS, EXAMPLE  # type: ignore[import-not-found]
+    from tests.maps.conftest import CLAIMS, EXAMPLE
 
     root = EXAMPLE.parents[1]
     return f"{root}:{EXAMPLE}", [

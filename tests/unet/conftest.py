@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from diffclaims.unet.data import FashionMNIST
 
 
 @pytest.fixture(scope="session")
 def source() -> FashionMNIST:
-    from synthetic import make_source
+    from tests.unet.synthetic import make_source
 
     return make_source()
 

@@ -10,7 +10,6 @@ import xarray as xr
 
 pytest.importorskip("torch")
 import torch
-from synthetic import TINY
 
 from diffclaims import schema
 from diffclaims.errors import BaselineError
@@ -28,6 +27,7 @@ from diffclaims.unet.record import analyse
 from diffclaims.unet.references import ClassMoments
 from diffclaims.unet.sampling import noise_grid, sample, starting_points, uturns
 from diffclaims.unet.training import train
+from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("torch")
-from synthetic import TINY
-
 from diffclaims.errors import NotMeasured
 from diffclaims.subjects import check_subject
 from diffclaims.subjects.unet import UNetSubject
+from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,7 +15,6 @@ import pytest
 
 pytest.importorskip("torch")
 import torch
-from synthetic import TINY
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.unet.campaign import order_for, place_of, run_campaign
@@ -24,6 +23,7 @@ from diffclaims.unet.files import locked, write_atomic
 from diffclaims.unet.network import UNet
 from diffclaims.unet.objective import NetworkDenoiser, ddpm_levels, draw_levels
 from diffclaims.unet.training import CONFIG, RAW, STATE, STATUS, Compute, RunRefused, train
+from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
