@@ -34,8 +34,6 @@ SCHEMA = "baseline"
 SCHEMA_VERSION = 1
 #: What the same computation gives on another machine, relative to the largest value of a variable.
 ROUNDING = 1e-9
-#: Attributes of the root that are kept by name; the others are one JSON text, `provenance`.
-_SHOWN = ("schema", "schema_version", "diffclaims_version", "commit", "created_at", "device")
 #: Dimensions along which measurements are smooth, and how many points of them are kept.
 _SMOOTH = ("training_time", "diffusion_time")
 MOST_POINTS = 50
@@ -93,14 +91,11 @@ def to_tree(result: CaseResult, *, command: str = "") -> xr.DataTree:
     groups["/config"] = xr.Dataset(attrs=config)
     groups.setdefault("/measurement", xr.Dataset())
     tree = xr.DataTree.from_dict(groups)
-    made = provenance(subject=result.subject, schema=SCHEMA, schema_version=SCHEMA_VERSION)
+    tree.attrs = provenance(subject=result.subject, schema=SCHEMA, schema_version=SCHEMA_VERSION)
     for attribute in ("seeds", "device", "dtype"):
         said = [d.attrs[attribute] for d in result.data.values() if attribute in d.attrs]
         if said:
-            made[attribute] = said[0]
-    # With the checksum eight attributes: from the ninth on HDF5 spends kilobytes on each group.
-    tree.attrs = {k: made.pop(k) for k in _SHOWN}
-    tree.attrs["provenance"] = json.dumps(made, sort_keys=True)
+            tree.attrs[attribute] = said[0]
     return tree
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from diffclaims.errors import InvalidInput
+from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.schema import stamp, validate
 
 Floats = NDArray[np.float64]
@@ -114,6 +114,11 @@ def log_time(
         curves[name].transpose(*order).values[..., which, times > 0] for name in ("test_loss", "train_loss")
     )
     bayes = curves["bayes_loss"].transpose(..., "class").values[..., which]
+    if not all(np.isfinite(v).all() for v in (test, train, bayes)):
+        raise SubjectInvalid(
+            f"the curves of {curves.attrs.get('subject', 'a subject')} have losses that are not finite numbers; "
+            "nothing can be read off them"
+        )
     rest = np.broadcast_to(1 - bayes, test.shape[:-1])
     accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
     return _read(milestone, threshold, np.log(times[times > 0]), test, train, rest, accuracy)

@@ -1,3 +1,4 @@
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,6 @@ from scipy.stats import chi2, norm
 from diffclaims.errors import InvalidInput
 from diffclaims.mixture import GaussianMixture
 from diffclaims.schema import validate
-from diffclaims.theory import speciation as module
 from diffclaims.theory.speciation import (
     detailed_balance_violation,
     normalised_return,
@@ -20,6 +20,9 @@ from diffclaims.theory.speciation import (
     speciation_times,
     spinodal_times,
 )
+
+# The package exports the function under the same name.
+module = sys.modules["diffclaims.theory.speciation"]
 
 TIMES = np.geomspace(0.05, 5.0, 25)
 OPPOSITE = [[1.0, -1.0], [-1.0, 1.0]]

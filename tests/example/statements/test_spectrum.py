@@ -1,6 +1,6 @@
 """A claim that no toy subject can answer."""
 
-from diffclaims import Case, Claim
+from diffclaims import Case, Claim, Effect
 from statements.test_order import asks
 
 CLAIM = Claim(
@@ -10,7 +10,7 @@ CLAIM = Claim(
     cases=(Case(name="pair", experiments=asks(2.0, 1.0)),),
     measures=frozenset({"spectrum"}),
     measure=lambda subject, case: {"pair": subject.spectrum(case.experiments["pair"])},
-    judge=lambda case, data: [],
+    judge=lambda case, data: [Effect(name="mass", value=float(data["pair"]["density"].sum()), accuracy=1e-6)],
 )
 
 
