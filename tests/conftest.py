@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from importlib import metadata
@@ -23,6 +24,11 @@ import diffclaims.report  # noqa: F401
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, max_examples=12)
 settings.register_profile("search", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# This backport, which dask imports, takes over from the standard library for good; a nested run that
+# imported it first would leave nobody to find a package's metadata.
+with contextlib.suppress(ImportError):
+    import importlib_metadata  # type: ignore[import-not-found]  # noqa: F401
 
 pytest_plugins = ["pytester"]
 collect_ignore = ["example"]
