@@ -130,6 +130,8 @@ CLAIM = Claim(
         case(
             "directions-apart",
             GaussianMixture([0.3, 0.7], [[2.8, 0.2], [0.1, 0.9]], fractions=[0.5, 0.5]),
+            role=Role.OUTSIDE,
+            note="anisotropic, each class in directions of its own: the prediction is right here",
         ),
         case(
             "equal-classes",
