@@ -53,12 +53,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "experiments": {"balanced-n64": {"size": 64, "seeds": 2}},
     },
     "cpu": {
-        "settings": {"steps": 3000},
+        "settings": {"steps": 3000, "uturn_at": (1 / 3, 1.0), "uturn_starts": 64, "uturn_returns": 2},
         "experiments": {
-            **{k: {**v, "seeds": 4} for k, v in _PAIR.items()},
-            **_weights(256, 0.1, 0.3, 0.05, 0.9, seeds=3, steps=2000),
-            "ten-n64": {**_TEN, "seeds": 2},
-            "balanced-n256": {"size": 128, "seeds": 1, "steps": 8000},
+            "balanced-n64": {**_PAIR["balanced-n64"], "seeds": 8},
+            "swap-n64": {**_PAIR["swap-n64"], "seeds": 5},
+            **_weights(256, 0.1, seeds=5),
+            **_weights(256, 0.3, 0.05, 0.9, seeds=4),
+            "balanced-n256": {"size": 128, "seeds": 5, "steps": 8000},
+            "ten-n64": {**_TEN, "seeds": 3},
         },
     },
     "gpu": {
