@@ -32,10 +32,36 @@ class Contour:
         Nodes, ``Im z > 0``.
     weight : ndarray, shape (N,)
         ``-dz/(2 pi i)``, so that a function of U is twice the real part of ``sum weight f(z) R(z)``.
+    n_ray : int
+        How many of the nodes lie on the ray; the others are on the arc.
     """
 
     z: Complex
     weight: Complex
+    n_ray: int
+
+    def carry(self, values: Complex, other: Contour) -> Complex:
+        """Interpolate values at these nodes to the same shares of another contour.
+
+        Polynomials through Gauss-Legendre nodes converge geometrically for functions as smooth along
+        the path as a resolvent is. Contours of different ends give a guess, not a value.
+
+        Parameters
+        ----------
+        values : ndarray, shape (N, m)
+        other : Contour
+            Of M nodes.
+
+        Returns
+        -------
+        ndarray, shape (M, m)
+        """
+        parts = []
+        for one, two in ((slice(None, self.n_ray), slice(None, other.n_ray)),
+                         (slice(self.n_ray, None), slice(other.n_ray, None))):  # fmt: skip
+            known, wanted = self.z[one].size, other.z[two].size
+            parts.append(_legendre_interpolation(known, wanted) @ values[one])
+        return np.concatenate(parts)
 
 
 def contour(low: float, high: float, largest_rate_time: float, nodes_per_decade: float) -> Contour:
@@ -67,12 +93,26 @@ def contour(low: float, high: float, largest_rate_time: float, nodes_per_decade:
     # From the crossing up and clockwise is the negative sense for the spectrum inside; closed with
     # its mirror image that is  f(U) = (1/2 pi i) * sum f R dz  with R = (U - z)^-1.
     z = np.concatenate([ray, arc])
-    return Contour(z, np.concatenate([ray_weight, arc_weight]) / (2j * np.pi))
+    return Contour(z, np.concatenate([ray_weight, arc_weight]) / (2j * np.pi), n_nodes)
 
 
 @lru_cache(maxsize=64)
 def _gauss_legendre(count: int) -> tuple[Floats, Floats]:
     return np.polynomial.legendre.leggauss(count)
+
+
+@lru_cache(maxsize=64)
+def _legendre_interpolation(known: int, wanted: int) -> Floats:
+    """Matrix from values at the Gauss-Legendre nodes of one number to those of another."""
+    x, w = _gauss_legendre(known)
+    at, _ = _gauss_legendre(wanted)
+    # Barycentric form; these are the weights of Gauss-Legendre nodes up to a common factor.
+    bary = np.sqrt((1 - x**2) * w) * (-1.0) ** np.arange(known)
+    gap = at[:, None] - x
+    same = np.abs(gap) < 1e-14
+    share = bary / np.where(same, 1.0, gap)
+    share /= share.sum(axis=1, keepdims=True)
+    return np.where(same.any(axis=1, keepdims=True), same.astype(np.float64), share)
 
 
 def training_filter(z: Complex, rate_times: Floats) -> Complex:

@@ -14,21 +14,27 @@ from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
 from diffclaims.provenance import provenance
 from diffclaims.schema import stamp
-from diffclaims.theory.contour import contour, training_filter
+from diffclaims.theory.contour import Contour, contour, training_filter
 from diffclaims.theory.kernels import loss_kernels
 from diffclaims.theory.neurons import ThetaRule, neurons
 from diffclaims.theory.outcome import Diagnosis, Outcome
-from diffclaims.theory.resolvent import Equations, solve_off_axis
+from diffclaims.theory.resolvent import Equations, State, solve_off_axis
 
 Floats = NDArray[np.float64]
 
 
+#: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses.
+COMPRESSION = 1e-3
+
+
 class Losses(NamedTuple):
-    """Losses of each class at each training time, shapes (K, n_times)."""
+    """Losses of each class at each training time, shapes (K, n_times), and the solution behind them."""
 
     test: Floats
     train: Floats
     diagnosis: Diagnosis
+    path: Contour
+    state: State
 
 
 def bayes_loss(mixture: GaussianMixture, model: RandomFeatures) -> Floats:
@@ -53,7 +59,13 @@ def default_training_times(mixture: GaussianMixture, model: RandomFeatures, n_ti
 
 
 def losses(
-    equations: Equations, training_times: Floats, *, nodes_per_decade: float, tolerance: float = 1e-11
+    equations: Equations,
+    training_times: Floats,
+    *,
+    nodes_per_decade: float,
+    tolerance: float = 1e-11,
+    compression: float = 1e-11,
+    coarser: Losses | None = None,
 ) -> Losses:
     """Array core of `learning_curves` at one resolution.
 
@@ -65,26 +77,36 @@ def losses(
         Resolution of the contour.
     tolerance : float
         Relative residual of the resolvent.
+    compression : float
+        Relative error allowed in the dependence of the resolvent on the neuron type.
+    coarser : Losses, optional
+        Of the same mixture and model at another resolution, from which the solver starts.
     """
     mixture, model = equations.mixture, equations.model
     rate_times = model.kappa * training_times
     low, high = equations.lowest(), equations.highest()
     longest = max(float(rate_times.max()), 1.0 / high)
     path = contour(low, high, longest, nodes_per_decade)
-    state, diagnosis = solve_off_axis(equations, path.z, tolerance=tolerance)
+    guess = None
+    if coarser is not None and coarser.state.y.shape[1] == equations.rank:
+        before = coarser.state
+        known = np.concatenate([before.y, before.delta], axis=1)
+        y, delta = np.split(coarser.path.carry(known, path), [equations.rank], axis=1)
+        guess = y, delta
+    state, diagnosis = solve_off_axis(equations, path.z, tolerance=tolerance, guess=guess)
     f = training_filter(path.z, rate_times) * path.weight  # (n_times, N)
     # lin_l = f applied to sum_j omega_j (pi^T Om_j e_l)
     linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
     lin = 2 * (f @ linear).real.T
     # Conjugate symmetry: of the four quadrants of pairs, two real parts are enough.
-    kernels = loss_kernels(equations, state)
+    kernels = loss_kernels(equations, state, tolerance=compression)
     both = np.concatenate([f, np.conj(f)], axis=1)
     quadratic = [
         2 * np.stack([((f @ one) * both).sum(axis=1).real for one in kernel])
         for kernel in (kernels.test, kernels.train)
     ]
     test, train = (1 + model.noise * (part - 2 * lin) for part in quadratic)
-    return Losses(test, train, diagnosis)
+    return Losses(test, train, diagnosis, path, state)
 
 
 def learning_curves(
@@ -156,7 +178,13 @@ def learning_curves(
         rule = ThetaRule().refined(level)
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0))
         equations = Equations(mixture, model, types)
-        now = losses(equations, times, nodes_per_decade=nodes_per_decade + 2.0 * level)
+        now = losses(
+            equations,
+            times,
+            nodes_per_decade=nodes_per_decade + 2.0 * level,
+            compression=COMPRESSION * target,
+            coarser=previous,
+        )
         steps += now.diagnosis.steps
         if throw:
             now.diagnosis.require("learning_curves")

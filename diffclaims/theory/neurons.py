@@ -7,7 +7,9 @@ each type has four numbers per class, which are all that the rest of the theory 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,19 +107,42 @@ def neurons(
     -------
     Neurons
     """
-    theta, weight = theta_nodes(mixture.centroid_gram * model.signal, rule or ThetaRule())
+    # Neither the classes' weights nor the sizes of the model enter: scans over them compute this once.
+    # A callable may keep a state, so that only activations with a name are remembered.
+    compute = _remembered if isinstance(model.activation, str) else _neurons
+    return compute(
+        tuple(mixture.centroid_gram.ravel().tolist()),
+        tuple(mixture.class_variance.tolist()),
+        dataclasses.replace(model, psi_p=1.0, psi_n=1.0),
+        rule or ThetaRule(),
+        n_normal,
+    )
+
+
+def _neurons(
+    gram: tuple[float, ...],
+    class_variance: tuple[float, ...],
+    model: RandomFeatures,
+    rule: ThetaRule,
+    n_normal: int,
+) -> Neurons:
+    k = len(class_variance)
+    theta, weight = theta_nodes(np.reshape(gram, (k, k)) * model.signal, rule)
     if theta.shape[0] > 1 and _is_odd(model):
         # Only even functions of theta occur, so one of each mirror pair carries both.
         keep = _half(theta)
         weight = np.where(np.abs(theta[keep]).sum(axis=1) > 0, 2 * weight[keep], weight[keep])
         theta = theta[keep]
     weight = weight / weight.sum()
-    parts = [
-        _moments(theta[:, k], float(variance), model, n_normal)
-        for k, variance in enumerate(mixture.class_variance)
-    ]
+    parts = [_moments(theta[:, j], variance, model, n_normal) for j, variance in enumerate(class_variance)]
     a, c, v2, s2 = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
+    for array in (weight, a, c, v2, s2):
+        array.setflags(write=False)
     return Neurons(weight, a, c, v2, s2)
+
+
+#: Ten classes with centroids have some megabytes of types at each resolution.
+_remembered = lru_cache(maxsize=16)(_neurons)
 
 
 def theta_nodes(covariance: Floats, rule: ThetaRule) -> tuple[Floats, Floats]:

@@ -304,6 +304,7 @@ def solve_off_axis(
     z: Complex,
     *,
     tolerance: float = 1e-12,
+    guess: tuple[Complex, Complex] | None = None,
     warm_up: int = 16,
     max_rounds: int = 6,
 ) -> tuple[State, Diagnosis]:
@@ -316,6 +317,9 @@ def solve_off_axis(
         Points with ``Im z > 0`` (or real and below the spectrum).
     tolerance : float
         Largest relative mismatch.
+    guess : tuple of ndarray, shapes (N, r) and (N, K), optional
+        Unknowns y and delta close to the solution, which save the first damped steps. A guess from
+        which Newton strays costs time, not accuracy: what is not physical is solved again without it.
     warm_up : int
         Damped steps before the first Newton attempt; doubled at each further one.
     max_rounds : int
@@ -326,11 +330,14 @@ def solve_off_axis(
     state : State
     diagnosis : Diagnosis
     """
-    y, delta = equations.damped(z, *equations.start(z), warm_up)
-    best = equations.state(z, y, delta)
+    if guess is None:
+        y, delta = equations.damped(z, *equations.start(z), warm_up)
+    else:
+        y, delta = guess[0].copy(), guess[1].copy()
+    best: State | None = None
     residual = np.full(z.size, np.inf)
     physical = np.zeros(z.size, dtype=bool)
-    total = warm_up
+    total = warm_up if guess is None else 0
     todo = np.arange(z.size)
     for _ in range(max_rounds):
         with np.errstate(all="ignore"):
@@ -340,7 +347,7 @@ def solve_off_axis(
         total += steps
         # A resolvent maps the upper half plane to itself for every neuron; Newton may not.
         good = np.isfinite(size) & (size <= tolerance) & (state.q.imag.min(axis=1) >= 0)
-        if todo.size == z.size:
+        if best is None:
             best, residual, physical = state, size, good
         else:
             best = best.put(todo[good], state.take(np.flatnonzero(good)))
@@ -349,9 +356,15 @@ def solve_off_axis(
         todo = todo[~good]
         if todo.size == 0:
             break
-        warm_up *= 2
+        if guess is None:
+            warm_up *= 2
+            again = y[todo], delta[todo]
+        else:
+            guess, again = None, equations.start(z[todo])
         total += warm_up
-        y[todo], delta[todo] = equations.damped(z[todo], y[todo], delta[todo], warm_up)
+        y[todo], delta[todo] = equations.damped(z[todo], *again, warm_up)
+    if best is None:
+        best = equations.state(z, y, delta)
     outcome = Outcome.CONVERGED if physical.all() else Outcome.MAX_STEPS
     worst = float(np.nanmax(np.where(np.isfinite(residual), residual, np.inf)))
     return best, Diagnosis(outcome=outcome, residual=worst, steps=total)
