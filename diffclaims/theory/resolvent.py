@@ -8,6 +8,7 @@ resolvent q(theta) follows from them, so the number of neuron types never enters
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,24 +140,19 @@ class Equations:
             om_y = (s.left[..., 0, 0] ** 2 @ (f * m.variances[0]))[:, None, None] * b0
             om_d = -((s.om[..., 0, 0] ** 2 * d_sigma[..., 0]) @ (f * m.variances[0]))[:, None, None]
         else:
-            weighted = np.sqrt(m.fractions)[:, None, None]
-            right = (b[:, None, None] @ (weighted * s.psi)).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
-            other = np.swapaxes(weighted * s.psi, -1, -2) @ b[:, None, None]
+            weighted = np.sqrt(m.fractions)[:, None, None] * s.psi
+            right = (b[:, None, None] @ weighted).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
+            other = (np.swapaxes(weighted, -1, -2) @ b[:, None, None]).reshape(r, count, -1)
             # <B_r, Psi B_s Psi> = sum over entries of (Psi^T B_r)(B_s Psi), Psi symmetric
-            phi_y = -np.einsum("rnx,snx->nrs", other.reshape(r, count, -1), right, optimize=True)
-            left_b = np.einsum("njak,rab,njbl->rnjkl", s.left, b, s.left, optimize=True)
+            phi_y = -(np.swapaxes(other, 0, 1) @ np.moveaxis(right, 0, 2))
+            left_b = np.swapaxes(s.left, -1, -2) @ (b[:, None, None] @ s.left)
             diagonal = np.einsum("rnjkk->rnjk", left_b)
             phi_d = np.einsum("j,rnjk,njk->nrk", m.fractions, diagonal, d_sigma)
             om_y = np.einsum("j,kj,rnjk->nkr", m.fractions, m.variances, diagonal)
             om_d = -np.einsum("j,kj,njkl,njl->nkl", m.fractions, m.variances, s.om**2, d_sigma)
-        # Where types are sampled, some of them make a derivative that is good enough to iterate with.
-        some = slice(None, None, max(1, n.n_types // DERIVATIVE_TYPES))
-        weight = n.weight[some]
-        q2 = s.q[:, some] ** 2 * (model.psi_p * weight / weight.sum())
-        cross = np.concatenate([self.p[some], n.v2[some]], axis=1)
+        weight, pairs, upper = self._slope_averages
+        q2 = s.q[:, :: self._stride] ** 2 * weight
         size = r + k
-        upper = np.triu_indices(size)
-        pairs = cross[:, upper[0]] * cross[:, upper[1]]
         g = np.empty((count, size, size), dtype=complex)
         # Real times real: a complex product would first copy the real factor as a complex one.
         g[:, upper[0], upper[1]] = q2.real @ pairs + 1j * (q2.imag @ pairs)
@@ -170,6 +166,20 @@ class Equations:
         jacobian[:, r:, r:] += e2 * om_d
         jacobian[:, r:] /= model.psi_n
         return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+
+    @property
+    def _stride(self) -> int:
+        # Where types are sampled, some of them make a derivative that is good enough to iterate with.
+        return max(1, self.neurons.n_types // DERIVATIVE_TYPES)
+
+    @cached_property
+    def _slope_averages(self) -> tuple[Floats, Floats, tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Weights of the types in the derivative, products of (p, v2) there, and which products."""
+        some = slice(None, None, self._stride)
+        weight = self.neurons.weight[some]
+        cross = np.concatenate([self.p[some], self.neurons.v2[some]], axis=1)
+        upper = np.triu_indices(cross.shape[1])
+        return self.model.psi_p * weight / weight.sum(), cross[:, upper[0]] * cross[:, upper[1]], upper
 
     def _derivative_of_one(self, s: State) -> Complex:
         """The same for one class and one neuron type, where everything is a scalar."""
