@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
 from diffclaims import axes
@@ -118,27 +119,29 @@ def _critical_weights(
     levels: Sequence[float | str],
     leads: xr.Dataset,
 ) -> xr.Dataset:
-    """The weight pi* at which both classes are learned together, by root finding; 0 where there is none."""
-    log_weights = np.log(leads["weight"].values)
-    roots, residuals = [], []
-    for i, level in enumerate(levels):
-        known = leads["lead"].values[i]
-        rising = np.flatnonzero((known[:-1] < 0) & (known[1:] > 0))
-        if rising.size != 1:
-            roots.append(0.0)
-            residuals.append(0.0)
-            continue
+    """The weight pi* at which both classes are learned together, by root finding; 0 where there is none.
 
-        # A subject that remembers what it measured is asked once for all thresholds.
-        def lead(log_weight: float, level: float | str = level) -> float:
+    The lead is interpolated between the weights that are known, and measured at the interpolant's root, until the
+    root stays: each measurement serves all thresholds.
+    """
+    known = {float(np.log(w)): leads["lead"].values[:, i] for i, w in enumerate(leads["weight"].values)}
+
+    def ask(log_weight: float) -> NDArray[np.float64]:
+        if log_weight not in known:
             w = float(np.exp(log_weight))
-            experiment = base.replace(mixture=base.mixture.reweighted([w, 1 - w]))
-            return float(_lead(subject.learning_curves(experiment), milestone, level)[0][0])
+            curves = subject.learning_curves(base.replace(mixture=base.mixture.reweighted([w, 1 - w])))
+            known[log_weight] = np.array([_lead(curves, milestone, level)[0][0] for level in levels])
+        return known[log_weight]
 
-        at = int(rising[0])
-        root = brentq(lead, log_weights[at], log_weights[at + 1], xtol=ROOT_TOLERANCE)
-        roots.append(float(np.exp(root)))
-        residuals.append(lead(root))
+    roots, residuals = [], []
+    for i in range(len(levels)):
+        at, last = _interpolated_root(known, i), np.inf
+        while at is not None and abs(at - last) > ROOT_TOLERANCE:
+            last = at
+            ask(at)
+            at = _interpolated_root(known, i)
+        roots.append(0.0 if at is None else float(np.exp(at)))
+        residuals.append(0.0 if at is None else float(known[last][i]))
     return xr.Dataset(
         {
             "critical_weight": (("threshold",), roots, {"accuracy_relative": 2 * ROOT_TOLERANCE}),
@@ -147,6 +150,17 @@ def _critical_weights(
         coords={"threshold": [shown(level) for level in levels]},
         attrs={"long_name": "weight of class 0 at which the order reverses; 0 where it does not"},
     )
+
+
+def _interpolated_root(known: Mapping[float, NDArray[np.float64]], i: int) -> float | None:
+    """Where the i-th lead, interpolated over log weight, rises through zero; None unless it does so once."""
+    x = np.array(sorted(known))
+    y = np.array([known[v][i] for v in x])
+    rising = np.flatnonzero((y[:-1] < 0) & (y[1:] >= 0))
+    if rising.size != 1 or not np.isfinite(y).all():
+        return None
+    low, high = x[rising[0]], x[rising[0] + 1]
+    return float(brentq(PchipInterpolator(x, y), low, high, xtol=1e-3 * ROOT_TOLERANCE))
 
 
 def _critical(data: Mapping[str, xr.Dataset], level: str) -> str:
