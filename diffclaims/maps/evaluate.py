@@ -40,9 +40,9 @@ def subject_of(plan: Plan) -> Subject:
     from diffclaims.subjects import registry
 
     if plan.subject == "theory":
-        from diffclaims.maps.quick import Quick
+        from diffclaims.subjects.theory import Theory
 
-        return Quick(accuracy=plan.accuracy or ACCURACY, n_times=N_TIMES)
+        return Theory(accuracy=plan.accuracy or ACCURACY, n_times=N_TIMES)
     if plan.accuracy is not None:
         raise InvalidInput.of(
             "accuracy", plan.accuracy, "be left out for other subjects than theory", "drop it"

@@ -14,8 +14,18 @@ from diffclaims.theory.speciation import speciation
 from diffclaims.verdict import SIGMAS
 
 
+#: Share of the default range of log training time that is measured first.
+HORIZON = 0.5
+#: A class is done when its test loss has turned up and its memorized gap is this large; claims read gaps up to 0.2.
+MEMORIZED = 0.3
+
+
 class Theory:
     """Exact in the limit; every answer states its numerical accuracy.
+
+    Learning curves end when every class is learned and memorized. Later, when a test loss has grown to many
+    times what it was, accurate losses need the finest quadratures, and no milestone is left to be read off
+    them; `diffclaims.theory.learning_curves` gives them at any time.
 
     Parameters
     ----------
@@ -26,6 +36,8 @@ class Theory:
     accuracy : float
         Accuracy asked of the losses. An effect of 0.02 in ln tau needs no more; what was reached is
         in every dataset.
+    n_times : int
+        Training times over the default range; they are interpolated between.
     """
 
     name = "theory"
@@ -35,19 +47,25 @@ class Theory:
         measures=frozenset({"learning_curves", "speciation", "spectrum"}),
     )
 
-    def __init__(self, *, n_dims: int = 100, n_samples: int = 2**14, accuracy: float = 3e-4) -> None:
+    def __init__(
+        self, *, n_dims: int = 100, n_samples: int = 2**14, accuracy: float = 3e-4, n_times: int = 200
+    ) -> None:
         self.n_dims = n_dims
         self.n_samples = n_samples
         self.accuracy = accuracy
+        self.n_times = n_times
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """Losses against training time, kind "curves"."""
+        """Losses against training time, kind "curves", until every class is done."""
         self._takes(experiment)
+        mixture, model = experiment.mixture, experiment.model
         # Centroids in many directions are sampled; the solver knows what it can promise there.
-        sampled = np.linalg.matrix_rank(experiment.mixture.centroid_gram, tol=1e-12) > 3
-        return theory.learning_curves(
-            experiment.mixture, experiment.model, accuracy=None if sampled else self.accuracy
-        )
+        sampled = np.linalg.matrix_rank(mixture.centroid_gram, tol=1e-12) > 3
+        accuracy = None if sampled else self.accuracy
+        times = theory.default_training_times(mixture, model, self.n_times)
+        first = times[: max(4, round(HORIZON * times.size))]
+        curves = theory.learning_curves(mixture, model, first, accuracy=accuracy)
+        return curves if _done(curves) else theory.learning_curves(mixture, model, times, accuracy=accuracy)
 
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
         """Speciation under a perfect score, kind "speciation"."""
@@ -72,6 +90,15 @@ class Theory:
                 f"the theory knows Gaussian mixtures, not {experiment.data!r}; ask for its moment-matched "
                 'mixture with experiment.replace(data="gaussian")'
             )
+
+
+def _done(curves: xr.Dataset) -> bool:
+    """Whether every milestone of every class lies behind the last training time."""
+    test, train = (curves[n].transpose("class", "training_time").values for n in ("test_loss", "train_loss"))
+    learnable = 1 - curves["bayes_loss"].values
+    turned = test.argmin(axis=1) < test.shape[1] - 2
+    memorized = test[:, -1] - train[:, -1] >= MEMORIZED * learnable
+    return bool((turned & memorized).all())
 
 
 SUBJECT = Theory()
