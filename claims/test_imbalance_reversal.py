@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 
 from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import Milestone, difference, effect, levels_of, log_time, shown
+from diffclaims.effects import LogTime, Milestone, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -62,12 +62,16 @@ def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
     n_seeds = min(c.sizes.get("seed", 0) for c in curves)
     dims = ("threshold", "weight", "seed") if n_seeds else ("threshold", "weight")
     # Runs at one weight may have more seeds than at another; those that all have are compared.
-    values = [[v[:n_seeds] if n_seeds else v[0] for v, _ in row] for row in found]
-    error = np.array([[e for _, e in row] for row in found])
+    seeds = slice(n_seeds) if n_seeds else 0
+    low, high = (
+        np.array([[getattr(v, side)[seeds] for v in row] for row in found]) for side in ("low", "high")
+    )
+    error = np.array([[v.accuracy for v in row] for row in found])
+    accuracy = {"accuracy": float(error.max())}
     leads = xr.Dataset(
         {
-            "lead": (dims, np.array(values), {"accuracy": float(error.max())}),
-            "lead_accuracy": (("threshold", "weight"), error, {"accuracy": float(error.max())}),
+            "lead": (dims, low, accuracy),
+            "lead_accuracy": (("threshold", "weight"), error, accuracy),
         },
         coords={
             "threshold": [shown(level) for level in levels],
@@ -75,6 +79,8 @@ def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
         },
         attrs={"long_name": "ln(tau_low/tau_high) by weight of class 0, of higher variance"},
     )
+    if (low != high).any():
+        leads["lead_at_most"] = (dims, high, accuracy)
     data = {"leads": leads}
     if subject.tags.exact and subject.tags.gaussian:
         data["critical"] = _critical_weights(subject, ordered[0], milestone, levels, leads)
@@ -89,27 +95,27 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     weights = leads["weight"].values
     effects = []
     for i, level in enumerate(leads["threshold"].values):
-        lead = leads["lead"].values[i].reshape(weights.size, -1)
-        error = leads["lead_accuracy"].values[i]
+        low, high = (
+            leads[name].values[i].reshape(weights.size, -1)
+            for name in ("lead", "lead_at_most" if "lead_at_most" in leads else "lead")
+        )
+        lead = [LogTime(*v) for v in zip(low, high, leads["lead_accuracy"].values[i], strict=True)]
         at = f"tau_{milestone} at {level}" if milestone != "best" else "tau_best"
 
-        def add(name: str, values: NDArray[np.float64], accuracy: float, detail: str = "") -> None:
-            effects.append(effect(name, values, float(accuracy), stochastic=stochastic, detail=detail))
+        def add(name: str, value: LogTime, detail: str = "") -> None:
+            effects.append(effect(name, value, stochastic=stochastic, detail=detail))
 
-        add(f"{at}: ln tau(low)/tau(high) at weight {weights[-1]:g}", lead[-1], error[-1])
-        critical = _critical(data, str(level))
-        add(f"{at}: ln tau(high)/tau(low) at weight {weights[0]:g}", -lead[0], error[0], critical)
+        add(f"{at}: ln tau(low)/tau(high) at weight {weights[-1]:g}", lead[-1])
+        add(f"{at}: ln tau(high)/tau(low) at weight {weights[0]:g}", -lead[0], _critical(data, str(level)))
         for j in range(weights.size - 1):
             name = f"{at}: rise of ln tau(low)/tau(high) from weight {weights[j]:g}"
-            add(name, difference(lead[j + 1], lead[j]), error[j] + error[j + 1])
+            add(name, lead[j + 1] - lead[j])
     return effects
 
 
-def _lead(curves: xr.Dataset, milestone: Milestone, level: float | str) -> tuple[NDArray[np.float64], float]:
-    """ln(tau_low/tau_high) by seed, and its accuracy: above 0 the higher-variance class 0 is first."""
-    high, error_high = log_time(curves, milestone, level, 0)
-    low, error_low = log_time(curves, milestone, level, 1)
-    return difference(low, high), error_high + error_low
+def _lead(curves: xr.Dataset, milestone: Milestone, level: float | str) -> LogTime:
+    """ln(tau_low/tau_high) by seed: above 0 the higher-variance class 0 is first."""
+    return log_time(curves, milestone, level, 1) - log_time(curves, milestone, level, 0)
 
 
 def _critical_weights(
@@ -130,7 +136,7 @@ def _critical_weights(
         if log_weight not in known:
             w = float(np.exp(log_weight))
             curves = subject.learning_curves(base.replace(mixture=base.mixture.reweighted([w, 1 - w])))
-            known[log_weight] = np.array([_lead(curves, milestone, level)[0][0] for level in levels])
+            known[log_weight] = np.array([_lead(curves, milestone, level).low[0] for level in levels])
         return known[log_weight]
 
     roots, residuals = [], []

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import difference
+from diffclaims.effects import LogTime, effect
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -84,9 +84,11 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
 
 
 def _times(dataset: xr.Dataset, weights: NDArray[np.float64], normalised: bool) -> xr.Dataset:
-    """Speciation time of each class, with standard errors where the curves have them."""
+    """Speciation time of each class, with standard errors where the curves have them, and the grid's ends."""
+    grid = dataset["diffusion_time"].values
+    ends = {"grid_first": float(grid[0]), "grid_last": float(grid[-1])}
     if not normalised:
-        return speciation_times(dataset, threshold=THRESHOLD, of="return_probability")
+        return speciation_times(dataset, threshold=THRESHOLD, of="return_probability").assign_attrs(ends)
     curve = normalised_return(dataset, weights)
     stand_in = dataset.drop_dims("seed") if "seed" in dataset.dims else dataset.copy()
     stand_in["return_probability"] = curve["normalised_return"].clip(0.0, 1.0)
@@ -97,28 +99,35 @@ def _times(dataset: xr.Dataset, weights: NDArray[np.float64], normalised: bool) 
             stand_in[name].attrs = variable.attrs
     times = speciation_times(stand_in, threshold=NORMALISED_THRESHOLD, of="return_probability")
     # The mean over seeds has their number behind its error.
-    return times.assign_attrs(n_seeds=dataset.sizes.get("seed", 0))
+    return times.assign_attrs(ends, n_seeds=dataset.sizes.get("seed", 0))
+
+
+def _log_time(times: xr.Dataset, which: int) -> LogTime:
+    """ln t of one class. Seeds tell no more of a time off the grid than that it is off the grid."""
+    with np.errstate(divide="ignore"):
+        t = np.log(np.atleast_1d(times["speciation_time"].isel({"class": which}).values))
+    if "seed" not in times["speciation_time"].dims:
+        return LogTime(t, t)
+    first, last = math.log(times.attrs["grid_first"]), math.log(times.attrs["grid_last"])
+    return LogTime(np.where(np.isposinf(t), last, t), np.where(np.isneginf(t), first, t))
 
 
 def _compare(name: str, top: xr.Dataset, i: int, bottom: xr.Dataset, j: int) -> Effect:
     """ln(t_i/t_j) as an effect, by seed where there are seeds."""
-    with np.errstate(divide="ignore"):
-        upper = np.log(np.atleast_1d(top["speciation_time"].isel({"class": i}).values))
-        lower = np.log(np.atleast_1d(bottom["speciation_time"].isel({"class": j}).values))
-    values = difference(upper, lower)
-    values = np.where(np.isneginf(upper) & np.isneginf(lower), 0.0, values)
+    upper, lower = _log_time(top, i), _log_time(bottom, j)
+    ratio = upper - lower
     if "seed" in top["speciation_time"].dims:
-        return Effect.from_samples(name, values)
+        return effect(name, ratio, stochastic=True)
     errors = [
         float((d["speciation_time_stderr"] / d["speciation_time"]).isel({"class": k}))
-        if "speciation_time_stderr" in d and np.isfinite(x[0])
+        if "speciation_time_stderr" in d and np.isfinite(x.low[0])
         else 0.0
         for d, k, x in ((top, i, upper), (bottom, j, lower))
     ]
     # The grid is interpolated between: its measured error at this spacing is below 1e-4.
     return Effect(
         name=name,
-        value=float(values[0]),
+        value=float(ratio.low[0]),
         stderr=math.hypot(*errors),
         accuracy=1e-4,
         n_seeds=int(top.attrs.get("n_seeds", 0)),

@@ -12,7 +12,7 @@ import xarray as xr
 
 from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import MEMORIZATION, difference, log_time
+from diffclaims.effects import MEMORIZATION, log_time
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -48,16 +48,15 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     sign = -1.0 if case.params.get("reverse") else 1.0
     effects = []
     for level in MEMORIZATION:
-        one, error_one = log_time(curves, "mem", level, 0)
-        two, error_two = log_time(curves, "mem", level, 1)
-        measured = difference(two, one)
-        known = abs(float(measured[0])) > error_one + error_two
+        ratio = log_time(curves, "mem", level, 1) - log_time(curves, "mem", level, 0)
+        measured = float(ratio.low[0])
         # A measured tie has no order to explain.
-        value = sign * np.sign(measured[0]) * (predicted[1] - predicted[0]) if known else 0.0
+        known = abs(measured) > ratio.accuracy
+        value = sign * np.sign(measured) * (predicted[1] - predicted[0]) if known else 0.0
         effects.append(
             Effect(
                 name=f"predicted ln t(1)/t(0), along the order of tau_mem at {level:g}",
-                detail=f"ln tau_mem(1)/tau_mem(0) = {measured[0]:+.3f}",
+                detail=f"ln tau_mem(1)/tau_mem(0) = {measured:+.3f}",
                 value=float(value),
                 accuracy=float(bulks.attrs["accuracy"]) + 1e-6,
             )

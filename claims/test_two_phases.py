@@ -11,7 +11,7 @@ import xarray as xr
 
 from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import Milestone, difference, effect, levels_of, log_time, shown
+from diffclaims.effects import LogTime, Milestone, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -68,11 +68,9 @@ def _phases(curves: xr.Dataset, reverse: bool) -> list[Effect]:
     effects = []
     for k, label in enumerate(curves["class"].values):
         for low, high in zip(levels_of(curves, "gen"), levels_of(curves, "mem"), strict=True):
-            gen, error_gen = log_time(curves, "gen", low, k)
-            mem, error_mem = log_time(curves, "mem", high, k)
-            values = difference(gen, mem) if reverse else difference(mem, gen)
+            ratio = log_time(curves, "mem", high, k) - log_time(curves, "gen", low, k)
             name = f"ln tau_mem({label}) at {shown(high)} / tau_gen({label}) at {shown(low)}"
-            effects.append(effect(name, values, error_gen + error_mem, stochastic=stochastic))
+            effects.append(effect(name, -ratio if reverse else ratio, stochastic=stochastic))
     return effects
 
 
@@ -91,8 +89,8 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
                 points = [log_time(c, milestone, level, k) for c in curves]
                 # A size in the middle weighs nothing, and nothing times a time never reached is no number.
                 with np.errstate(invalid="ignore"):
-                    slope = sum(w * value for w, (value, _) in zip(weights, points, strict=True))
-                error = sum(abs(w) * e for w, (_, e) in zip(weights, points, strict=True))
+                    slope = sum(w * p.high for w, p in zip(weights, points, strict=True))
+                error = sum(abs(w) * p.accuracy for w, p in zip(weights, points, strict=True))
                 # Never reached at some size: no exponent, as far outside as can be.
                 inside = np.where(np.isfinite(slope), EXPONENT_TOLERANCE - np.abs(slope - target), -np.inf)
                 exponents = ", ".join(f"{x:.3f}" for x in np.atleast_1d(slope))
@@ -101,8 +99,7 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
                 effects.append(
                     effect(
                         name,
-                        inside,
-                        float(error),
+                        LogTime(inside, inside, float(error)),
                         stochastic=stochastic,
                         detail=f"exponent {exponents}",
                     )
@@ -150,10 +147,9 @@ def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     effects = []
     for k in range(curves.sizes["class"]) if wanted == "all" else [int(wanted)]:
         for low, high in axes.paired_thresholds(case):
-            gen, error_gen = log_time(curves, "gen", low, k)
-            mem, error_mem = log_time(curves, "mem", high, k)
+            ratio = log_time(curves, "mem", high, k) - log_time(curves, "gen", low, k)
             name = f"ln tau_mem({k}) at {high:g} / tau_gen({k}) at {low:g}"
-            effects.append(effect(name, difference(mem, gen), error_gen + error_mem, stochastic=stochastic))
+            effects.append(effect(name, ratio, stochastic=stochastic))
     return effects
 
 

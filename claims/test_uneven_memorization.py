@@ -12,7 +12,7 @@ import xarray as xr
 
 from diffclaims import axes
 from diffclaims.claim import Case, Claim, Role
-from diffclaims.effects import difference, effect, levels_of, log_time, shown
+from diffclaims.effects import effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
@@ -53,14 +53,12 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     stochastic = "seed" in curves.dims
     effects = []
     for low, high in zip(levels_of(curves, "gen"), levels_of(curves, "mem"), strict=True):
-        memorized, error_mem = log_time(curves, "mem", high, ahead)
-        learned, error_gen = log_time(curves, "gen", low, behind)
-        interval = f"{np.exp(np.median(memorized)):.3g} to {np.exp(np.median(learned)):.3g}"
+        memorized, learned = log_time(curves, "mem", high, ahead), log_time(curves, "gen", low, behind)
+        interval = " to ".join(f"{np.exp(np.median(t.high)):.3g}" for t in (memorized, learned))
         effects.append(
             effect(
                 f"ln tau_gen(left behind) at {shown(low)} / tau_mem(memorized) at {shown(high)}",
-                difference(learned, memorized),
-                error_mem + error_gen,
+                learned - memorized,
                 stochastic=stochastic,
                 detail=f"interval {interval}",
             )
@@ -97,11 +95,9 @@ def judge_point(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     stochastic = "seed" in curves.dims
     effects = []
     for low, high in axes.paired_thresholds(case):
-        memorized, error_mem = log_time(curves, "mem", high, 0)
-        learned, error_gen = log_time(curves, "gen", low, 1)
+        ratio = log_time(curves, "gen", low, 1) - log_time(curves, "mem", high, 0)
         name = f"ln tau_gen(1) at {low:g} / tau_mem(0) at {high:g}"
-        values = difference(learned, memorized)
-        effects.append(effect(name, values, error_mem + error_gen, stochastic=stochastic))
+        effects.append(effect(name, ratio, stochastic=stochastic))
     return effects
 
 

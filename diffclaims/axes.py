@@ -20,7 +20,6 @@ from diffclaims.effects import (
     GENERALIZATION,
     MEMORIZATION,
     Milestone,
-    difference,
     effect,
     levels_of,
     log_time,
@@ -200,11 +199,10 @@ def order(
     effects = []
     for one in asked:
         for level in _chosen(levels_of(curves, one), str(case.params["threshold"])):
-            early, error = log_time(curves, one, level, first)
-            late, more = log_time(curves, one, level, 1 - first)
+            ratio = log_time(curves, one, level, 1 - first) - log_time(curves, one, level, first)
             at = f" at {shown(level)}" if one != "best" else ""
             name = f"ln tau_{one}({names[1]})/tau_{one}({names[0]}){at}"
-            effects.append(effect(name, difference(late, early), error + more, stochastic=stochastic))
+            effects.append(effect(name, ratio, stochastic=stochastic))
     return effects
 
 

@@ -8,7 +8,9 @@ classes within each seed. The definitions are ours.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -56,10 +58,41 @@ def shown(level: float | str) -> str:
     return level if isinstance(level, str) else f"{level:g}"
 
 
-def log_time(
-    curves: xr.Dataset, milestone: Milestone, level: float | str, which: int
-) -> tuple[Floats, float]:
-    """Return ``ln tau`` of one class, by seed, with its numerical accuracy.
+@dataclass(frozen=True, eq=False)
+class LogTime:
+    """``ln tau`` of one class by seed, or a difference of two: known, or known to lie between two limits.
+
+    A training run that ended before a milestone says that its time is later than the end, no more. A solver
+    that covers all of learning says that it is never reached: +inf, exactly.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (n_seeds,) or (1,)
+        Limits; equal where the value is known. Infinite where there is none on that side.
+    accuracy : float
+        Numerical accuracy of the values.
+    """
+
+    low: Floats
+    high: Floats
+    accuracy: float = 0.0
+
+    def __sub__(self, first: LogTime) -> LogTime:
+        """``ln(self/first)``; two times that are both never reached are a tie, not NaN."""
+        return LogTime(
+            _minus(self.low, first.high), _minus(self.high, first.low), self.accuracy + first.accuracy
+        )
+
+    def __neg__(self) -> LogTime:
+        return LogTime(-self.high, -self.low, self.accuracy)
+
+
+def _minus(a: Floats, b: Floats) -> Floats:
+    return np.subtract(a, b, out=np.zeros_like(a), where=~(np.isinf(a) & (a == b)))
+
+
+def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which: int) -> LogTime:
+    """Return ``ln tau`` of one class, by seed.
 
     Parameters
     ----------
@@ -74,34 +107,59 @@ def log_time(
 
     Returns
     -------
-    values : ndarray, shape (n_seeds,) or (1,)
-        +inf where the milestone is not reached.
-    accuracy : float
+    LogTime
+        Times that the dataset states are those of training runs: what they do not reach is later than the
+        last training time. Thresholds on losses are read off curves that cover all of learning: what
+        they do not reach is never reached.
     """
     variable, dim = STATED[milestone]
     if variable in curves:
         stated = curves[variable].isel({"class": which})
         stated = stated.sel({dim: level}) if dim else stated
-        return np.log(np.atleast_1d(stated.values.astype(np.float64))), 0.0
+        values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
+        end = np.log(float(curves["training_time"].values[-1]))
+        return LogTime(np.where(np.isposinf(values), end, values), values)
     threshold = level if isinstance(level, float) else 0.0
-    values, bound = times.log_time(curves, milestone, threshold, which)
-    return np.atleast_1d(values), 0.0 if bound is None else float(np.max(bound))
-
-
-def difference(later: Floats, first: Floats) -> Floats:
-    """``later - first``, where two values that are infinite alike are a tie, not NaN."""
-    both = np.isinf(later) & (later == first)
-    return np.subtract(later, first, out=np.zeros_like(later), where=~both)
+    known, bound = times.log_time(curves, milestone, threshold, which)
+    known = np.atleast_1d(known)
+    return LogTime(known, known, 0.0 if bound is None else float(np.max(bound)))
 
 
 def effect(
-    name: str, values: Floats, accuracy: float, *, stochastic: bool, threshold: float = 0.0, detail: str = ""
+    name: str, found: LogTime, *, stochastic: bool, threshold: float = 0.0, detail: str = ""
 ) -> Effect:
-    """Return an effect from its values by seed, or from the one value of an exact subject."""
-    if stochastic:
-        found = Effect.from_samples(name, values, threshold=threshold, accuracy=accuracy)
-        return dataclasses.replace(found, detail=detail)
-    return Effect(name=name, value=float(values[0]), threshold=threshold, accuracy=accuracy, detail=detail)
+    """Return an effect from its values by seed, or from the one value of an exact subject.
+
+    Values that are only known between limits are judged by the limits that speak against the verdict: the lower
+    ones can make it hold, the upper ones can make it fail, and neither can do more.
+    """
+    if not stochastic:
+        value = float(found.low[0])
+        return Effect(name=name, value=value, threshold=threshold, accuracy=found.accuracy, detail=detail)
+
+    def of(values: Floats) -> Effect:
+        one = Effect.from_samples(name, values, threshold=threshold, accuracy=found.accuracy)
+        return dataclasses.replace(one, detail=detail)
+
+    open_ended = found.low != found.high
+    if not open_ended.any():
+        return of(found.low)
+    note = f"{int(open_ended.sum())} of {open_ended.size} values are bounds, for a time lies beyond what was measured"
+    for values, side, bound in ((found.low, 1, "at least"), (found.high, -1, "at most")):
+        one = of(values)
+        if side * one.margin > 0:
+            return dataclasses.replace(one, detail="; ".join(filter(None, (detail, bound, note))))
+    # The bounds leave both signs open, however many seeds there are.
+    return Effect(
+        name=name,
+        value=threshold,
+        threshold=threshold,
+        stderr=math.inf,
+        accuracy=found.accuracy,
+        n_seeds=open_ended.size,
+        detail=detail,
+        undecided=f"{note}: measure further",
+    )
 
 
 def order_effects(
@@ -128,9 +186,8 @@ def order_effects(
     effects = []
     for milestone in milestones:
         for level in levels_of(curves, milestone):
-            a, error_a = log_time(curves, milestone, level, first)
-            b, error_b = log_time(curves, milestone, level, later)
+            ratio = log_time(curves, milestone, level, later) - log_time(curves, milestone, level, first)
             at = f" at {shown(level)}" if milestone != "best" else ""
             name = f"ln tau_{milestone}({names[1]})/tau_{milestone}({names[0]}){at}"
-            effects.append(effect(name, difference(b, a), error_a + error_b, stochastic=stochastic))
+            effects.append(effect(name, ratio, stochastic=stochastic))
     return effects

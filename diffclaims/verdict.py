@@ -84,6 +84,8 @@ class Effect:
     detail : str
         What else was measured, shown with the name. The name itself must not hold measured numbers:
         baselines find an effect by it.
+    undecided : str
+        What would decide it where more seeds alone would not; shown instead of their number.
     samples : tuple of float
         The values by seed behind it, in the order of the seeds; empty where there are none.
 
@@ -100,6 +102,7 @@ class Effect:
     accuracy: float = 0.0
     n_seeds: int = 0
     detail: str = field(default="", compare=False)
+    undecided: str = field(default="", compare=False)
     samples: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -142,12 +145,13 @@ class Effect:
         Returns
         -------
         Effect
-            Finite values: their mean and its standard error. All +inf (or all -inf): that value with
-            standard error 0. Mixed: the median, with the `stderr` for which the verdict rule says
+            Finite values: their mean and its standard error. Infinite ones among them, or nothing else: the
+            median, with the `stderr` for which the verdict rule says
             exactly what the order statistics say: the claim holds when the distribution-free lower
             limit of the median, at the tail probability of 3 sigma, is at or above the threshold.
             That limit exists from 10 repetitions on; with fewer, `stderr` is infinite and the effect
-            inconclusive, since a mean of infinite and finite values has no honest error.
+            inconclusive: infinite values have no spread that would tell how sure they are, and fewer than 10
+            may agree by chance.
         """
         samples = np.asarray(values_per_seed, dtype=np.float64).ravel()
         values = np.sort(samples)
@@ -162,8 +166,6 @@ class Effect:
         if np.isfinite(values).all():
             value = float(values.mean())
             stderr = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
-        elif values[0] == values[-1]:
-            value, stderr = float(values[0]), 0.0
         else:
             value, stderr = _median_and_stderr(values, threshold)
         return cls(
@@ -238,9 +240,11 @@ class Effect:
     def _why(self) -> str:
         if self.n_seeds == 1:
             return "one seed has no standard error; run at least 2 more seeds"
+        if self.undecided:
+            return self.undecided
         if not math.isfinite(self.stderr):
             more = f"at least {10 - self.n_seeds} more seeds" if self.n_seeds < 10 else "more seeds"
-            return f"some seeds never get there and some do; run {more}"
+            return f"some seeds never get there; run {more}"
         in_errors = bool(self.stderr) and quantile(self.n_seeds) * self.stderr >= self.accuracy
         if in_errors:
             unit, limit = " s.e.", quantile(self.n_seeds)

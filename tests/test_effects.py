@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from diffclaims.claim import load_claims
-from diffclaims.effects import difference, effect, log_time, order_effects
+from diffclaims.effects import LogTime, effect, log_time, order_effects
 from diffclaims.mutants import Mutant
 from diffclaims.provenance import provenance
 from diffclaims.schema import stamp
@@ -71,8 +71,9 @@ def test_seeds_are_paired():
 
 
 def test_an_unreached_threshold_is_infinite():
-    values, _ = log_time(curves([1.0, 1.0]), "mem", 2.0, 0)
-    assert np.isposinf(values).all()
+    found = log_time(curves([1.0, 1.0]), "mem", 2.0, 0)
+    assert np.isposinf(found.low).all()
+    assert np.isposinf(found.high).all()
 
 
 def test_a_dataset_may_state_times_of_its_own():
@@ -86,8 +87,56 @@ def test_a_dataset_may_state_times_of_its_own():
     assert only.name.endswith("at main")
 
 
+def stated(times):
+    """A run that states times by seed and class, the last of which are beyond its end if infinite."""
+    dataset = curves([3.0, 1.0], seeds=len(times))
+    dataset["tau_mem_by_definition"] = (("seed", "class", "mem_definition"), np.asarray(times)[..., None])
+    return dataset.assign_coords(mem_definition=["main"])
+
+
+def end_of(dataset):
+    return float(dataset["training_time"][-1])
+
+
+def test_what_a_run_does_not_reach_is_later_than_its_end():
+    dataset = stated([[2.0, np.inf], [2.0, 6.0]])
+    ratio = log_time(dataset, "mem", "main", 1) - log_time(dataset, "mem", "main", 0)
+    end = end_of(dataset)
+    np.testing.assert_allclose(ratio.low, np.log([end / 2, 3.0]))
+    np.testing.assert_allclose(ratio.high, [np.inf, np.log(3.0)])
+
+
+def mem_order(dataset, first, later):
+    (only,) = order_effects(dataset, first=first, later=later, milestones=["mem"])
+    return only
+
+
+def test_bounds_can_make_a_claim_hold_or_fail():
+    times = [[2.0 + 0.01 * i, np.inf] for i in range(4)]
+    holds = mem_order(stated(times), 0, 1)
+    assert holds.outcome is Outcome.HOLDS
+    assert holds.value == pytest.approx(np.mean([np.log(end_of(stated(times)) / t) for t, _ in times]))
+    assert "at least; 4 of 4 values are bounds" in holds.sentence()
+    assert mem_order(stated(times), 1, 0).outcome is Outcome.FAILS
+
+
+def test_bounds_are_not_a_certainty():
+    """Two runs that both end too early have a spread like any other two values."""
+    found = mem_order(stated([[2.0, np.inf], [3.0, np.inf]]), 0, 1)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.more_seeds > 0
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_times_beyond_the_end_of_both_tell_nothing(n):
+    found = mem_order(stated([[np.inf, np.inf]] * n), 0, 1)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "measure further" in found.sentence()
+    assert found.more_seeds is None
+
+
 def test_one_value_of_an_exact_subject():
-    e = effect("x", np.array([0.2]), 0.01, stochastic=False)
+    e = effect("x", LogTime(np.array([0.2]), np.array([0.2]), 0.01), stochastic=False)
     assert (e.value, e.accuracy, e.n_seeds) == (0.2, 0.01, 0)
 
 
@@ -96,8 +145,9 @@ def test_values_that_are_infinite_alike_are_a_tie():
     first = np.array([np.inf, -np.inf, -np.inf, np.inf, 0.5, 0.5])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = difference(later, first)
-    np.testing.assert_array_equal(found, [0.0, 0.0, np.inf, -np.inf, 1.5, np.inf])
+        found = LogTime(later, later) - LogTime(first, first)
+    np.testing.assert_array_equal(found.low, [0.0, 0.0, np.inf, -np.inf, 1.5, np.inf])
+    np.testing.assert_array_equal(found.low, found.high)
 
 
 def test_an_effect_keeps_its_values_in_the_order_of_the_seeds():

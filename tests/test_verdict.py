@@ -90,9 +90,12 @@ def test_one_sample_decides_nothing():
     assert Effect.from_samples("x", [math.inf]).outcome is INCONCLUSIVE
 
 
-def test_infinite_samples():
-    assert Effect.from_samples("x", [math.inf] * 3).outcome is HOLDS
-    assert Effect.from_samples("x", [-math.inf] * 3).outcome is FAILS
+def test_infinite_samples_decide_when_so_many_cannot_agree_by_chance():
+    for sign, outcome in ((1, HOLDS), (-1, FAILS)):
+        assert Effect.from_samples("x", [sign * math.inf] * 10).outcome is outcome
+        few = Effect.from_samples("x", [sign * math.inf] * 9)
+        assert few.outcome is INCONCLUSIVE
+        assert "run at least 1 more seeds" in few.sentence()
 
 
 def test_few_mixed_samples_decide_nothing():

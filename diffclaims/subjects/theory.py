@@ -13,7 +13,6 @@ from diffclaims.subjects.protocol import Tags
 from diffclaims.theory.speciation import speciation
 from diffclaims.verdict import SIGMAS
 
-
 #: Share of the default range of log training time that is measured first.
 HORIZON = 0.5
 #: A class is done when its test loss has turned up and its memorized gap is this large; claims read gaps up to 0.2.
