@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ _STYLE = {
     "not run": "dim",
     "invalid": "bold red",
 }
+#: What stays on one line: a word with the spaces after it, or a part of one that ends in a hyphen.
+_JOINT = re.compile(r"[^\s-]+-+(?=\S)|\S+\s*|\s+")
+#: A column is not made narrower than this, however little room there is.
+_NARROWEST = 9
 _NOT_SELECTED = "not selected by -k, -m or a path"
 
 
@@ -115,6 +120,37 @@ def _cell_text(one: Cell, number: dict[str, int]) -> Text:
     return text
 
 
+def _widths(heads: Sequence[str], body: Sequence[Sequence[Text]], width: int) -> list[int]:
+    """Width of each column: what its text needs, or less of the widest where that is too much."""
+    needed = [
+        max(len(line) for text in (head, *(row[i].plain for row in body)) for line in text.split("\n"))
+        for i, head in enumerate(heads)
+    ]
+    # Two characters of padding a column, and the frame.
+    room = width - 3 * len(heads) - 1
+    while sum(needed) > room and max(needed) > _NARROWEST:
+        needed[needed.index(max(needed))] -= 1
+    return needed
+
+
+def _wrapped(text: Text, width: int) -> Text:
+    """Break lines that are too long at spaces and hyphens, where names of cases have joints."""
+    out = Text()
+    for i, line in enumerate(text.split("\n")):
+        out.append("\n" if i else "")
+        used = 0
+        for joint in _JOINT.finditer(line.plain):
+            size = joint.end() - joint.start()
+            if used and used + len(joint.group().rstrip()) > width:
+                out.rstrip()
+                out.append("\n")
+                used = 0
+            out.append_text(line[joint.start() : joint.end()])
+            used += size
+        out.rstrip()
+    return out
+
+
 def render(
     claims: Sequence[Claim],
     columns: Sequence[Column],
@@ -150,14 +186,16 @@ def render(
     for reason, index in number.items():
         heads = [k.title for k in columns if any(cells[c.id, k.name].reason == reason for c in claims)]
         why.append(f"[{index}] {', '.join(heads)}: {reason}")
+    texts = [[_cell_text(cells[c.id, k.name], number) for k in columns] for c in claims]
+    heads = ["claim", *(k.title for k in columns)]
+    body = [[Text(c.id), *row] for c, row in zip(claims, texts, strict=True)]
+    widths = _widths(heads, body, max(40, width))
     table = Table(box=box.ASCII if ascii_only else box.SIMPLE_HEAD, show_lines=False, padding=(0, 1))
-    table.add_column("claim", overflow="fold")
-    for column in columns:
-        table.add_column(column.title, overflow="fold")
-    for i, claim in enumerate(claims):
+    for head, room in zip(heads, widths, strict=True):
+        table.add_column(_wrapped(Text(head), room), width=room, overflow="fold")
+    for i, row in enumerate(body):
         table.add_row(
-            claim.id,
-            *(_cell_text(cells[claim.id, k.name], number) for k in columns),
+            *(_wrapped(text, room) for text, room in zip(row, widths, strict=True)),
             end_section=ascii_only and i + 1 < len(claims),
         )
     out = io.StringIO()
