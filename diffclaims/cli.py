@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.mutants", "check that every claim rejects subjects that are wrong"),
     "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
     "compare": ("diffclaims.compare", "real images at finite size beside the theory of their moments"),
+    "ranks": ("diffclaims.ranks", "the order in which U-Nets learn many classes beside the theory's"),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
     "explore": ("diffclaims.explore", "search the regime of a claim for its weakest margin"),
     "map": ("diffclaims.maps.command", "map a claim over one to three parameters"),

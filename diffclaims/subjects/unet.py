@@ -95,7 +95,7 @@ class UNetSubject:
         """What the preset trains, by name; reads the data, trains nothing."""
         if not self._listed:
             from diffclaims.unet.data import prepare
-            from diffclaims.unet.record import experiment_of
+            from diffclaims.unet.raw import experiment_of
 
             for run in self._runs():
                 if run.name not in self._listed:

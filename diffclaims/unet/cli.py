@@ -120,7 +120,8 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
 
 def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
     from diffclaims.subjects.recorded import record
-    from diffclaims.unet.record import analyse, sample_sheet
+    from diffclaims.unet.record import analyse
+    from diffclaims.unet.sheets import sample_sheet
     from diffclaims.unet.training import RAW, read_state
 
     found: dict[str, list[Path]] = {}
@@ -143,7 +144,7 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
             path = record(args.out, experiment, dataset, name=name)
             print(f"{path}: {name}, {len(paths)} of {sum(r.name == name for r in chosen)} seeds")
         if args.sheets is not None:
-            sample_sheet(args.sheets / f"{name}.png", paths[0])
+            sample_sheet(args.sheets / f"{name}.png", paths[0], source)
     return 0 if sum(map(len, found.values())) == len(chosen) else 1
 
 

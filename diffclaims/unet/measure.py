@@ -67,11 +67,12 @@ def crossing(steps: ArrayLike, values: ArrayLike, threshold: float) -> float:
 
 
 def least(steps: ArrayLike, values: ArrayLike) -> float:
-    """Return the step of the least value of the curve's mean over three neighbours."""
+    """Return the step of the least value of the curve's mean over three neighbours; +inf if that is the last one."""
     y = np.asarray(values, dtype=np.float64)
     if y.size >= 3:
         y = np.convolve(np.concatenate([y[:1], y, y[-1:]]), np.ones(3) / 3, mode="valid")
-    return float(np.asarray(steps, dtype=np.float64)[int(y.argmin())])
+    at = int(y.argmin())
+    return np.inf if at == y.size - 1 else float(np.asarray(steps, dtype=np.float64)[at])
 
 
 def auc(train: Floats, test: Floats) -> Floats:

@@ -9,101 +9,32 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 
 from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
 from diffclaims.provenance import provenance
 from diffclaims.schema import SCHEMAS, stamp
 from diffclaims.unet.classifier import Classifier, train_classifier
-from diffclaims.unet.config import ObjectiveConfig, RunConfig
 from diffclaims.unet.data import FashionMNIST, PreparedData, parse_class, prepare
-from diffclaims.unet.files import write_atomic
 from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, ClassImages, Curves
 from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
-from diffclaims.unet.network import n_parameters
-from diffclaims.unet.oracle import oracle_uturns
 from diffclaims.unet.probes import Probe
-from diffclaims.unet.randomness import UTURN, mix
+from diffclaims.unet.randomness import mix
+from diffclaims.unet.raw import Floats, RawRun, experiment_of
 from diffclaims.unet.references import ClassMoments
 from diffclaims.unet.sampling import SAMPLERS
 from diffclaims.unet.training import build
+from diffclaims.unet.turns import speciation
 
-Floats = NDArray[np.float64]
-
-#: Resamplings of the images behind the standard errors of times.
-BOOTSTRAPS = 200
+#: Resamplings of the images behind the standard errors of times, and how many of them are kept.
+BOOTSTRAPS, KEPT_BOOTSTRAPS = 200, 100
 #: Real held-out images per class behind copy radii and feature distances.
 N_REAL = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class RawRun:
-    """One finished run as `training.train` wrote it."""
-
-    config: RunConfig
-    info: dict[str, Any]
-    steps: NDArray[np.int64]
-    #: name -> (T, K, L, image)
-    probes: dict[str, Floats]
-    #: step -> name -> array
-    samples: dict[int, dict[str, NDArray[np.float16]]]
-
-    @classmethod
-    def read(cls, path: Path) -> RawRun:
-        """Read a raw file."""
-        with np.load(path) as file:
-            info = json.loads(str(file["info"]))
-            names = [n for n in file.files if n != "info"]
-            steps = sorted({int(n.split("/")[1]) for n in names if n.startswith("probe/")})
-            kinds = sorted({n.split("/")[2] for n in names if n.startswith("probe/")})
-            probes = {k: np.stack([file[f"probe/{s}/{k}"] for s in steps]).astype(np.float64) for k in kinds}
-            samples: dict[int, dict[str, NDArray[np.float16]]] = {}
-            for n in names:
-                if n.startswith("sample/"):
-                    _, step, kind = n.split("/")
-                    samples.setdefault(int(step), {})[kind] = file[n]
-        config = RunConfig.from_json(json.dumps(info["config"]))
-        return cls(config, info, np.array(steps), probes, samples)
-
-
-def experiment_of(config: RunConfig, data: PreparedData) -> Experiment:
-    """Return the experiment that a run stands for, with the moments of its data; the same for every seed.
-
-    psi_p is parameters over d^2 (a random-features model of p features trains p d numbers), psi_n is n/d,
-    and the diffusion time is that of the geometric mean of the low noise levels, t = ln(1 + sigma^2)/2.
-    """
-    d = data.resolution**2
-    sigma = float(np.exp(np.mean(np.log(config.probe.low))))
-    c, o = config.data, config.objective
-    words = [f"fashion-mnist: {c.resolution}x{c.resolution} pixels in [-1, 1]"]
-    if c.control != "none":
-        words.append(c.control)
-    if o != ObjectiveConfig():
-        words.append(f"trained with {o.objective}, {o.noise} noise")
-    population = np.concatenate([x.reshape(len(x), -1) for x in data.population]).astype(np.float64)
-    labels = np.repeat(np.arange(len(data.classes)), [len(x) for x in data.population])
-    # About the midpoint of the centroids: the network has biases, and no use for a common offset.
-    population -= np.mean([population[labels == k].mean(axis=0) for k in range(len(data.classes))], axis=0)
-    weights = np.array(data.counts) / sum(data.counts)
-    return Experiment(
-        mixture=GaussianMixture.from_samples(population, labels, weights=weights),
-        model=RandomFeatures(
-            psi_p=n_parameters(build(config, torch.device("cpu"))) / d**2,
-            psi_n=len(data.train) / d,
-            diffusion_time=0.5 * float(np.log1p(sigma**2)),
-        ),
-        data=", ".join(words),
-        classes=data.classes,
-    )
 
 
 def _standard_error(x: Floats) -> Floats:
@@ -224,6 +155,14 @@ def run_datasets(
             "tau_mem_ln_stderr": (mem, spread["mem"]),
             "tau_best_by_loss": (("class",), found["best"]),
             "tau_best_ln_stderr": (("class",), spread["best"]),
+            # By the main definitions: what a comparison of classes resamples, after the seeds.
+            **{
+                f"tau_{kind}_resampled": (
+                    ("class", "resampling"),
+                    np.stack([r[kind][:, 0] for r in resampled[:KEPT_BOOTSTRAPS]], axis=1),
+                )
+                for kind in ("gen", "mem")
+            },
             "tau_gen_by_noise": (
                 ("class", "gen_definition", "noise_level"),
                 np.array([[[c.generalization(d, e) for e in each] for d in GENERALIZATION] for c in curves]),
@@ -300,87 +239,9 @@ def _sample_datasets(
                 "class": list(data.classes),
             },
         )
-    turned = [(s, found["uturns"]) for s, found in sorted(run.samples.items()) if "uturns" in found]
-    if turned:
-        out["speciation"] = _speciation(run, data, moments, classifier, *turned[-1], real=real)
+    if any("uturns" in found for found in run.samples.values()):
+        out["speciation"] = speciation(run, data, moments, classifier, real=real)
     return out
-
-
-def _shares(ends: Floats) -> tuple[Floats, Floats]:
-    """Shares of the classes among the accepted returns, and standard errors over starts.
-
-    From counts (K, level, start, to), both (K, level, to). Where every return was rejected nothing is known: equal
-    shares with an error of one half.
-    """
-    n = ends.shape[2]
-    accepted = ends.sum(axis=-1, keepdims=True)
-    total = accepted.sum(axis=2)
-    known = total > 0
-    share = np.where(known, ends.sum(axis=2) / np.maximum(total, 1), 1 / ends.shape[-1])
-    residual = ends - share[:, :, None] * accepted
-    error = np.sqrt((residual**2).sum(axis=2) * n / (n - 1)) / np.maximum(total, 1)
-    # Starts that all agree do not make a share exact: at least the error of n + 1 out of n + 2.
-    floor = np.sqrt((n + 1) / (n + 2) ** 2 / n)
-    return share, np.where(known, np.maximum(error, floor), 0.5)
-
-
-def _speciation(
-    run: RawRun,
-    data: PreparedData,
-    moments: tuple[ClassMoments, ...],
-    classifier: Classifier,
-    step: int,
-    images: NDArray[np.float16],
-    *,
-    real: NDArray[np.float32],
-) -> xr.Dataset:
-    cfg, k_all = run.config, len(data.classes)
-    levels = np.asarray(cfg.sample.uturn_levels)
-    n_start, n_return = images.shape[2:4]
-    label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), data.classes).reshape(
-        images.shape[:4]
-    )
-    # (K, level, start, to): returns of a start that end in each class; those of no class are left out.
-    ends = np.stack([(label == k).sum(axis=3) for k in range(k_all)], axis=-1).astype(np.float64)
-    mean, stderr = _shares(ends)
-    most = ends
-    top = most == most.max(axis=-1, keepdims=True)
-    votes = np.where(most.max(axis=-1, keepdims=True) > 0, top / top.sum(axis=-1, keepdims=True), 0.0)
-    own = np.arange(k_all)
-    committed = votes[own, :, :, own]  # (K, level, start); a tie counts as its share
-    weights = np.array(data.counts) / sum(data.counts)
-    # Equal classes of a perfect score exchange equal flows, w_k P(k->l) = w_l P(l->k).
-    flow = weights[:, None, None] * np.moveaxis(mean, 1, 2)
-    flow_error = weights[:, None, None] * np.moveaxis(stderr, 1, 2)
-    rng = np.random.default_rng(mix(cfg.seed, UTURN, 999))
-    oracle, oracle_commitment = oracle_uturns(list(real), levels, moments, weights, rng=rng)
-    by = ("class", "diffusion_time")
-    to = ("class", "to_class", "diffusion_time")
-    n = len(levels)
-    return xr.Dataset(
-        {
-            "commitment": (by, committed.mean(axis=2)),
-            "commitment_stderr": (by, committed.std(axis=2, ddof=1) / np.sqrt(n_start)),
-            "return_probability": (by, np.stack([mean[k, :, k] for k in own])),
-            "return_probability_stderr": (by, np.stack([stderr[k, :, k] for k in own])),
-            "transition": (to, np.moveaxis(mean, 1, 2)),
-            "transition_stderr": (to, np.moveaxis(stderr, 1, 2)),
-            "rejected_share": (by, (label == k_all).mean(axis=(2, 3))),
-            "balance_violation": (to, flow - np.swapaxes(flow, 0, 1)),
-            "balance_violation_stderr": (to, np.sqrt(flow_error**2 + np.swapaxes(flow_error, 0, 1) ** 2)),
-            "oracle_transition": (to, oracle),
-            "oracle_return_probability": (by, np.stack([oracle[k, k] for k in own])),
-            "oracle_commitment": (by, oracle_commitment),
-            "weight": (("class",), weights),
-        },
-        {
-            "class": list(data.classes),
-            "to_class": list(data.classes),
-            "diffusion_time": 0.5 * np.log1p(levels**2),
-            "noise_level": ("diffusion_time", levels.reshape(n)),
-        },
-        {"training_step": step, "n_starts": int(n_start), "n_returns": int(n_return)},
-    )
 
 
 _LONG_NAMES = {
@@ -516,15 +377,3 @@ def analyse(
         joined = combine([a[0]["speciation"] for a in analysed], seeds)
         out["speciation"] = stamp(joined, "speciation", attrs)
     return experiment, out
-
-
-def sample_sheet(path: Path, raw: Path, *, columns: int = 16, rows: int = 4) -> None:
-    """Write the last stochastic samples of a run as a small grey PNG."""
-    run = RawRun.read(raw)
-    step = max(s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found)
-    images = run.samples[step][f"samples_{SAMPLERS[0]}"][: rows * columns, 0].astype(np.float32)
-    side = images.shape[-1]
-    sheet = images.reshape(rows, columns, side, side).swapaxes(1, 2).reshape(rows * side, columns * side)
-    from matplotlib.image import imsave
-
-    write_atomic(path, lambda p: imsave(p, sheet, cmap="gray", vmin=-1, vmax=1, format="png"))

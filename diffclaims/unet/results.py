@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
@@ -18,6 +20,8 @@ from diffclaims import storage
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.schema import stamp, validate
 from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves
+
+Milestone = Literal["gen", "mem"]
 
 #: Definitions that claims use.
 MAIN_GENERALIZATION = next(iter(GENERALIZATION))
@@ -159,6 +163,113 @@ def paired_effect(tau: xr.DataArray, first: str, second: str) -> PairedEffect:
         n_one_sided=int(np.isinf(each).sum()),
         n_neither=int(np.isnan(each).sum()),
     )
+
+
+def _draws(curves: xr.Dataset, milestone: Milestone, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """ln tau of every class, seeds drawn with replacement and images resampled in each; (n, seed, class)."""
+    name = f"tau_{milestone}_resampled"
+    if name not in curves:
+        raise InvalidInput.of(
+            "curves", sorted(map(str, curves.data_vars)), f"hold {name}", "record the campaign again"
+        )
+    values = np.log(curves[name].transpose("seed", "resampling", "class").values.astype(np.float64))
+    seeds = rng.integers(values.shape[0], size=(n, values.shape[0]))
+    return np.asarray(values[seeds, rng.integers(values.shape[1], size=seeds.shape)])
+
+
+def _interval(low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % of the draws; quantiles are draws, for nothing lies between a number and infinity."""
+    return (
+        float(np.quantile(low, 0.025, method="lower")),
+        float(np.quantile(high, 0.975, method="higher")),
+    )
+
+
+def joint_interval(
+    curves: xr.Dataset, first: str, second: str, milestone: Milestone, *, n: int = 4000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of ln(tau_A / tau_B) over runs, from seeds and images together.
+
+    A hierarchical bootstrap: seeds are drawn with replacement, and in each the images that its losses were
+    averaged over. From few seeds it is too narrow; the Student t interval of `paired_effect` stands beside it.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Recorded.
+    first, second : str
+        Classes A and B.
+    milestone : {"gen", "mem"}
+        By its main definition.
+    n, seed : int
+        Draws, and what they come from.
+
+    Returns
+    -------
+    low, high : float
+        Infinite where a class is not reached.
+    """
+    position = [curves["class"].values.tolist().index(c) for c in (first, second)]
+    draws = _draws(curves, milestone, n, np.random.default_rng(seed))[..., position]
+    with np.errstate(invalid="ignore"):
+        mean = (draws[..., 0] - draws[..., 1]).mean(axis=1)
+    # Neither reached: it may be anything.
+    unknown = np.isnan(mean)
+    return _interval(np.where(unknown, -np.inf, mean), np.where(unknown, np.inf, mean))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankAgreement:
+    """Spearman correlation of measured times with predicted ones, over the classes.
+
+    Attributes
+    ----------
+    correlation : float
+        Of the mean over seeds of ln tau.
+    low, high : float
+        95 % by resampling seeds and images, for these classes.
+    p_value : float
+        Two-sided, of as strong a correlation if the classes' orders were unrelated.
+    """
+
+    correlation: float
+    low: float
+    high: float
+    p_value: float
+
+
+def rank_agreement(
+    curves: xr.Dataset, predicted: ArrayLike, milestone: Milestone = "gen", *, n: int = 4000, seed: int = 0
+) -> RankAgreement:
+    """Compare the order in which classes are learned with a predicted one.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Recorded, of three classes or more.
+    predicted : array_like, shape (K,)
+        A time of each class, in the order of the dataset's classes.
+    milestone : {"gen", "mem"}
+        By its main definition.
+    n, seed : int
+        Draws, and what they come from.
+    """
+    want = np.asarray(predicted, dtype=np.float64)
+    if want.shape != (curves.sizes["class"],) or want.size < 3:
+        raise InvalidInput.of(
+            "predicted", want.tolist(), "hold one time for each of three classes or more", "predict them all"
+        )
+    variable, dim = f"tau_{milestone}_by_definition", f"{milestone}_definition"
+    main = curves[variable].isel({dim: 0}).transpose("seed", "class").values.astype(np.float64)
+    found = stats.spearmanr(np.log(main).mean(axis=0), want)
+    means = _draws(curves, milestone, n, np.random.default_rng(seed)).mean(axis=1)
+    ranks = stats.rankdata(means, axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    target = stats.rankdata(want) - (want.size + 1) / 2
+    size = np.sqrt((ranks**2).sum(axis=1) * (target**2).sum())
+    drawn = np.divide(ranks @ target, size, out=np.zeros(n), where=size > 0)
+    low, high = _interval(drawn, drawn)
+    return RankAgreement(correlation=float(found.statistic), low=low, high=high, p_value=float(found.pvalue))
 
 
 def return_level(

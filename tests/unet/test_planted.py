@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import torch
 
 from diffclaims import schema
-from diffclaims.errors import BaselineError
+from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.experiment import Experiment
 from diffclaims.subjects.recorded import Recorded, record
 from diffclaims.unet import cli, results
@@ -165,6 +165,51 @@ def test_paired_effects_count_what_was_not_reached():
     assert effect.per_seed[3] == -np.inf
     alone = results.paired_effect(tau.isel(seed=[0]), "A", "B")
     assert alone.stderr == np.inf
+
+
+def resampled(log_times, spread, n=100, seed=0):
+    """Curves whose ln tau has the given values by (seed, class), and that spread over images."""
+    log_times = np.asarray(log_times)
+    noise = np.random.default_rng(seed).normal(size=(*log_times.shape, n)) * spread
+    classes = [f"c{k}" for k in range(log_times.shape[1])]
+    return xr.Dataset(
+        {
+            "tau_gen_resampled": (("seed", "class", "resampling"), np.exp(log_times[..., None] + noise)),
+            "tau_gen_by_definition": (("seed", "class", "gen_definition"), np.exp(log_times)[..., None]),
+        },
+        {"class": classes, "gen_definition": ["main"]},
+    )
+
+
+def test_an_interval_joins_the_spread_of_seeds_and_of_images():
+    rng = np.random.default_rng(1)
+    between, within, n = 0.2, 0.3, 40
+    effects = 0.5 + between * rng.normal(size=n)
+    found = resampled(np.stack([effects, np.zeros(n)], axis=1), within)
+    low, high = results.joint_interval(found, "c0", "c1", "gen")
+    expected = 1.96 * np.sqrt((between**2 + 2 * within**2) / n)
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.25)
+    assert low < 0.5 < high
+    assert results.joint_interval(resampled([[0.0, np.inf]] * 3, 0.0), "c0", "c1", "gen") == (
+        -np.inf,
+        -np.inf,
+    )
+    assert results.joint_interval(resampled([[np.inf, np.inf]] * 3, 0.0), "c0", "c1", "gen") == (
+        -np.inf,
+        np.inf,
+    )
+
+
+def test_agreement_of_ranks_is_one_for_the_same_order_and_wide_where_noise_decides():
+    times = np.arange(1.0, 9.0)
+    clear = results.rank_agreement(resampled([times] * 4, 0.01), np.exp(times))
+    assert (clear.correlation, clear.low, clear.high) == pytest.approx((1, 1, 1))
+    assert clear.p_value < 1e-6
+    assert results.rank_agreement(resampled([times[::-1]] * 4, 0.01), times).correlation == pytest.approx(-1)
+    noisy = results.rank_agreement(resampled([times] * 4, 20.0), times)
+    assert noisy.low < 0.2 < noisy.high
+    with pytest.raises(InvalidInput, match="one time for each of three classes or more"):
+        results.rank_agreement(resampled([times] * 4, 0.1), times[:2])
 
 
 def test_return_levels_are_interpolated_in_ln_sigma():
