@@ -15,6 +15,7 @@ from diffclaims.errors import DiffclaimsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.mutants", "check that every claim rejects subjects that are wrong"),
     "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
+    "converge": ("diffclaims.converge", "how fast finite size approaches the theory, in named cases"),
     "compare": ("diffclaims.compare", "real images at finite size beside the theory of their moments"),
     "ranks": ("diffclaims.ranks", "the order in which U-Nets learn many classes beside the theory's"),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),

@@ -327,12 +327,45 @@ def _line(ax: Any, ds: xr.Dataset, x: str) -> None:
     ax.set_ylabel(ds["margin"].attrs["long_name"])
 
 
+def draw_convergence(ds: xr.Dataset, ax: Any = None) -> Frame:
+    """Draw the bias of finite size against dimension, with the fitted powers.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Kind "convergence".
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    validate(ds, "convergence", who="plots.draw_convergence")
+    ax = _frame(ax, (5.0, 3.8))
+    d = ds["n_dims"].values.astype(np.float64)
+    span = np.geomspace(0.9 * d[0], 1.1 * d[-1], 50)
+    for i, variable in enumerate(ds["variable"].values):
+        one, color = ds.sel(variable=variable), COLORS[i]
+        label = (
+            f"{str(variable).replace('_', ' ')}: "
+            f"$d^{{-{float(one['exponent']):.2f} \\pm {float(one['exponent_stderr']):.2f}}}$"
+        )
+        ax.errorbar(d, one["rms"], one["rms_stderr"], fmt="o", color=color, ms=5, capsize=3, label=label)
+        ax.plot(span, float(one["amplitude"]) / span ** float(one["exponent"]), color=color, lw=1.2)
+    ax.plot(span, float(ds["amplitude_of_one"].max()) / span, color="0.6", lw=0.9, ls="--", label="$1/d$")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(d, [f"{v:.0f}" for v in d])
+    ax.minorticks_off()
+    ax.set_xlabel("dimension $d$")
+    ax.set_ylabel("bias of the losses (rms)")
+    ax.legend(frameon=False, fontsize=9)
+    return ax  # type: ignore[no-any-return]
+
+
 # ---- command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="a map, or recorded learning curves")
+    parser.add_argument("file", metavar="FILE", help="a map, recorded learning curves, or a convergence")
     parser.add_argument("--finite", metavar="FILE", help="curves of a finite size, drawn on top as points")
     parser.add_argument("--out", required=True, metavar="PNG", help="the picture; .svg and .pdf work as well")
     parser.add_argument("--dpi", type=int, default=150, help="dots per inch (default: 150)")
@@ -350,10 +383,14 @@ def run(args: argparse.Namespace) -> int:
         from diffclaims.maps.result import read_map
 
         ax = draw_map(read_map(Path(args.file)))
+    elif kind == "convergence":
+        ax = draw_convergence(ds)
     elif kind == "curves":
         ax = learning_curves(ds, storage.read_dataset(Path(args.finite)) if args.finite else None)
     else:
-        raise BaselineError(f"{args.file} has schema {kind!r}; 'plot' draws a 'map' or 'curves'")
+        raise BaselineError(
+            f"{args.file} has schema {kind!r}; 'plot' draws a 'map', 'curves' or a 'convergence'"
+        )
     save(ax.figure, Path(args.out), dpi=args.dpi)
     print(f"drawn to {args.out}")
     return 0

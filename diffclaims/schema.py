@@ -74,6 +74,20 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_seeds",),
     ),
+    "convergence": Schema(
+        {
+            "bias": Variable(
+                ("variable", "n_dims", "class", "training_time"), "1", "mean over seeds minus theory"
+            ),
+            "stderr": Variable(
+                ("variable", "n_dims", "class", "training_time"), "1", "standard error of the bias"
+            ),
+            "rms": Variable(("variable", "n_dims"), "1", "bias, root mean square over classes and times"),
+            "rms_stderr": Variable(("variable", "n_dims"), "1", "its standard error"),
+            "exponent": Variable(("variable",), "1", "power of 1/d"),
+        },
+        increasing=("n_dims", "training_time"),
+    ),
     "spectrum": Schema(
         {
             "density": Variable(("eigenvalue",), "1/eigenvalue", "density of eigenvalues of U"),
