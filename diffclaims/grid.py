@@ -62,28 +62,31 @@ def complete(claims: Sequence[Claim], columns: Sequence[Column], rows: Sequence[
 def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
     """Summarize the rows of one claim on one subject.
 
-    The verdict is that of the cases in the regime: fails if any fails, holds if all hold, else
-    inconclusive. The margin shown is the one that decides: of the worst outcome, the least.
+    The verdict is that of the cases in the regime, counterexamples that were found there among them: fails if any
+    fails, holds if all hold, else inconclusive. The margin shown is the one that decides: of the worst outcome, the least.
     """
     own = [r for r in rows if r.claim == claim.id and r.subject == column.name]
     cases = column.cases(claim)
     regime = [r for r in own if r.role == Role.REGIME]
     measured = [r for r in regime if r.value is not None and r.status != "invalid"]
     controls = [r for r in own if r.role == Role.CONTROL and r.value is not None]
+    # A counterexample lies in the regime, whoever thought of it.
+    found = [r for r in own if r.role == "explored" and r.outcome == Outcome.FAILS]
+    deciding = measured + found
     result = Cell(
-        outcome=str(combine(Outcome(r.outcome) for r in measured)),
+        outcome=str(combine(Outcome(r.outcome) for r in deciding)),
         n_run=len(measured),
         n_cases=sum(c.role is Role.REGIME for c in cases),
         caught=sum(r.outcome in r.expect for r in controls),
         n_controls=sum(c.role is Role.CONTROL for c in cases),
     )
-    if measured:
+    if deciding:
         rank = {"fails": 0, "inconclusive": 1, "holds": 2}
-        result.worst = min(measured, key=lambda r: (rank[r.outcome], r.margin))
+        result.worst = min(deciding, key=lambda r: (rank[r.outcome], r.margin))
     if any(r.status == "invalid" for r in own):
         result.outcome = "invalid"
         result.reason = next(r.reason for r in own if r.status == "invalid")
-    elif not measured:
+    elif not deciding:
         reasons = [r.reason for r in own if r.reason]
         if column.reason:
             result.reason = column.reason

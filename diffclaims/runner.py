@@ -344,7 +344,7 @@ class Runner:
         Returns
         -------
         row : Row
-            The weakest case, with the role "explored", which counts for no verdict.
+            The weakest case, with the role "explored": it counts for the verdict if it is a counterexample.
         error : DiffclaimsError or None
             `ClaimFailed` for a counterexample, with the case as code; else as `run`.
         """

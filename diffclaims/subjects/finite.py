@@ -45,9 +45,9 @@ class FiniteSubject:
 
     n_dims: int = 128
     speciation_dims: int = 50
-    seeds: int = 8
-    speciation_seeds: int = 5
-    n_times: int = 80
+    seeds: int = 24
+    speciation_seeds: int = 12
+    n_times: int = 60
     n_points: int = 400
     n_steps: int = 60
     max_features: int = 4000
