@@ -25,7 +25,8 @@ from diffclaims.model import RandomFeatures
 from diffclaims.provenance import provenance
 from diffclaims.schema import stamp
 
-#: Two isotropic classes, two classes in different directions, two classes with centroids of their own.
+#: Two isotropic classes, two classes in different directions, two with centroids of their own, and two of unequal
+#: weight whose centroids are far apart, as where imbalance reverses the order.
 CASES: dict[str, Experiment] = {
     "isotropic": Experiment(
         mixture=GaussianMixture([0.5, 0.5], [1.5, 0.5]),
@@ -38,6 +39,10 @@ CASES: dict[str, Experiment] = {
     "centroids": Experiment(
         mixture=GaussianMixture([0.25, 0.75], [1.2, 0.6], centroid_gram=[[1.0, 0.3], [0.3, 2.0]]),
         model=RandomFeatures(psi_p=4, psi_n=3, diffusion_time=0.1),
+    ),
+    "far-centroids": Experiment(
+        mixture=GaussianMixture([0.2, 0.8], [1.0, 0.8], centroid_gram=[[4.0, 0.0], [0.0, 4.0]]),
+        model=RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05),
     ),
 }
 #: Seeds by dimension: about the same precision of the bias times d, in about the same time.
