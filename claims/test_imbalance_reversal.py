@@ -14,7 +14,8 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
 from diffclaims import axes
-from diffclaims.claim import Case, Claim, Role
+from diffclaims.case import Case, Role
+from diffclaims.claim import Claim
 from diffclaims.effects import LogTime, Milestone, effect, levels_of, log_time, shown
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

@@ -14,7 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims import axes
-from diffclaims.claim import Case, Claim, Role
+from diffclaims.case import Case, Role
+from diffclaims.claim import Claim
 from diffclaims.effects import LogTime, effect
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 from diffclaims import axes
-from diffclaims.claim import Case, Claim, Role
+from diffclaims.case import Case, Role
+from diffclaims.claim import Claim
 from diffclaims.effects import order_effects
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

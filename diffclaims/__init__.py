@@ -21,7 +21,8 @@ from diffclaims.errors import (
 
 if TYPE_CHECKING:
     from diffclaims import theory  # type: ignore[attr-defined, unused-ignore]
-    from diffclaims.claim import Case, CaseResult, Claim, Role, load_claims
+    from diffclaims.case import Case, CaseResult, Role
+    from diffclaims.claim import Claim, load_claims
     from diffclaims.experiment import Experiment
     from diffclaims.mixture import GaussianMixture
     from diffclaims.model import RandomFeatures
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
 
 #: Where each name comes from; a name without an object is the module itself.
 _LAZY = {
-    "Case": "claim:Case",
-    "CaseResult": "claim:CaseResult",
+    "Case": "case:Case",
+    "CaseResult": "case:CaseResult",
     "Claim": "claim:Claim",
     "Effect": "verdict:Effect",
     "Experiment": "experiment:Experiment",
     "GaussianMixture": "mixture:GaussianMixture",
     "Outcome": "verdict:Outcome",
     "RandomFeatures": "model:RandomFeatures",
-    "Role": "claim:Role",
+    "Role": "case:Role",
     "Subject": "subjects.protocol:Subject",
     "Tags": "subjects.protocol:Tags",
     "Verdict": "verdict:Verdict",

@@ -10,12 +10,13 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from diffclaims.case import Case
 from diffclaims.effects import (
     GENERALIZATION,
     MEMORIZATION,
@@ -31,9 +32,6 @@ from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
 from diffclaims.subjects.protocol import Subject
 from diffclaims.verdict import Effect
-
-if TYPE_CHECKING:
-    from diffclaims.claim import Case
 
 Floats = NDArray[np.float64]
 Scale = Literal["log", "linear"]

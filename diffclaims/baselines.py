@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims import storage
-from diffclaims.claim import CaseResult
+from diffclaims.case import CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.provenance import provenance
 from diffclaims.subjects.recorded import RECORDING

@@ -25,7 +25,8 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from diffclaims import finite, locate, schema, storage
-from diffclaims.claim import Case, Claim, load_claims
+from diffclaims.case import Case
+from diffclaims.claim import Claim, load_claims
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from diffclaims.claim import Case, Role
+from diffclaims.case import Case, Role
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures

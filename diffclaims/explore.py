@@ -20,7 +20,8 @@ import xarray as xr
 
 from diffclaims import code, locate, storage
 from diffclaims.baselines import sanitized
-from diffclaims.claim import Case, CaseResult, Claim, load_claims
+from diffclaims.case import Case, CaseResult
+from diffclaims.claim import Claim, load_claims
 from diffclaims.errors import BaselineError, InvalidInput, NotMeasured
 from diffclaims.provenance import provenance
 from diffclaims.subjects.memo import Memo

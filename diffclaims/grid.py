@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from diffclaims.claim import Claim, Role
+from diffclaims.case import Role
+from diffclaims.claim import Claim
 from diffclaims.runner import Column, Row
 from diffclaims.verdict import Outcome, combine
 
@@ -62,8 +63,9 @@ def complete(claims: Sequence[Claim], columns: Sequence[Column], rows: Sequence[
 def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
     """Summarize the rows of one claim on one subject.
 
-    The verdict is that of the cases in the regime, counterexamples that were found there among them: fails if any
-    fails, holds if all hold, else inconclusive. The margin shown is the one that decides: of the worst outcome, the least.
+    The verdict is that of the cases in the regime, counterexamples that were found there among them: fails if
+    any fails, holds if all hold, else inconclusive. The margin shown is the one that decides: of the worst
+    outcome, the least.
     """
     own = [r for r in rows if r.claim == claim.id and r.subject == column.name]
     cases = column.cases(claim)

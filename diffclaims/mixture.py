@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.inputs import numbers, probabilities
 
 Floats = NDArray[np.float64]
 
-#: Weights and fractions must sum to one within this; further off is a mistake, not rounding.
-SUM_TOLERANCE = 1e-9
 #: A Gram matrix may have eigenvalues this far below zero, relative to its largest.
 GRAM_TOLERANCE = 1e-10
 
@@ -66,9 +65,9 @@ class GaussianMixture:
         fractions: ArrayLike = (1.0,),
         centroid_gram: ArrayLike | None = None,
     ) -> None:
-        w = _probabilities("weights", weights)
-        f = _probabilities("fractions", fractions)
-        s = _numbers("variances", variances)
+        w = probabilities("weights", weights)
+        f = probabilities("fractions", fractions)
+        s = numbers("variances", variances)
         if s.ndim == 1:
             s = s[:, None]
         if s.shape != (w.size, f.size):
@@ -89,7 +88,7 @@ class GaussianMixture:
         if centroid_gram is None:
             c = np.zeros((w.size, w.size))
         else:
-            c = _numbers("centroid_gram", centroid_gram)
+            c = numbers("centroid_gram", centroid_gram)
             if c.shape != (w.size, w.size):
                 raise InvalidInput.of(
                     "centroid_gram", centroid_gram, f"have shape ({w.size}, {w.size})", "give mu_k . mu_l / d"
@@ -255,32 +254,3 @@ class GaussianMixture:
         if self.centroid_gram.any():
             parts.append(f"centroid_gram={short(self.centroid_gram)}")
         return f"GaussianMixture({', '.join(parts)})"
-
-
-def _numbers(name: str, value: ArrayLike) -> Floats:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidInput.of(name, value, "be an array of real numbers", "check its entries") from None
-    if array.ndim == 0 or array.size == 0:
-        raise InvalidInput.of(name, value, "hold at least one number per class", "give a list")
-    if not np.isfinite(array).all():
-        raise InvalidInput.of(name, value, "be finite", "remove NaN and infinity")
-    return array
-
-
-def _probabilities(name: str, value: ArrayLike) -> Floats:
-    array = _numbers(name, value)
-    if array.ndim != 1:
-        raise InvalidInput.of(name, value, "be one-dimensional", "give a flat list")
-    if array.min() <= 0:
-        raise InvalidInput.of(name, value, "be positive", "drop the entries that are zero")
-    total = float(array.sum())
-    if abs(total - 1) > SUM_TOLERANCE:
-        raise InvalidInput.of(
-            name,
-            value,
-            f"sum to 1 (their sum is {total:.12g})",
-            f"divide them by {total:.12g} if they are meant as proportions",
-        )
-    return array

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import _probabilities
+from diffclaims.inputs import probabilities
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def match_moments(
     chosen = _classes(names, classes)
     members = [np.flatnonzero(names == c) for c in chosen]
     counts = np.array([m.size for m in members])
-    pi = counts / counts.sum() if weights is None else _probabilities("weights", weights)
+    pi = counts / counts.sum() if weights is None else probabilities("weights", weights)
     if pi.size != len(chosen):
         raise InvalidInput.of(
             "weights", weights, f"hold one weight for each of the {len(chosen)} classes", "follow their order"

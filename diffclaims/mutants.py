@@ -31,7 +31,8 @@ from rich.table import Table
 from rich.text import Text
 
 from diffclaims import locate
-from diffclaims.claim import Case, CaseResult, Claim, Role, load_claims
+from diffclaims.case import Case, CaseResult, Role
+from diffclaims.claim import Claim, load_claims
 from diffclaims.errors import DiffclaimsError, InvalidInput, SubjectInvalid
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

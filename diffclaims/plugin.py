@@ -19,7 +19,8 @@ import pytest
 from diffclaims.errors import BaselineError, ClaimFailed, DiffclaimsError, InvalidInput, SubjectInvalid
 
 if TYPE_CHECKING:
-    from diffclaims.claim import Case, Claim
+    from diffclaims.case import Case
+    from diffclaims.claim import Claim
     from diffclaims.runner import Column, Row, Runner
 
 MODES = ("check", "update", "off")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from diffclaims import baselines, locate
-from diffclaims.claim import Case, CaseResult, Claim, Role
+from diffclaims.case import Case, CaseResult, Role
+from diffclaims.claim import Claim
 from diffclaims.errors import (
     BaselineError,
     ClaimFailed,

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from diffclaims import baselines, storage
-from diffclaims.claim import Case, CaseResult
+from diffclaims.case import Case, CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from diffclaims import locate
-from diffclaims.claim import Case, Claim, Role, load_claims
+from diffclaims.case import Case, Role
+from diffclaims.claim import Claim, load_claims
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
 from diffclaims.experiment import Experiment
 from diffclaims.mixture import GaussianMixture

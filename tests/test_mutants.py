@@ -8,7 +8,8 @@ import xarray as xr
 
 from diffclaims import cli, schema
 from diffclaims.calibration import Pool
-from diffclaims.claim import Case, Claim, Role, load_claims
+from diffclaims.case import Case, Role
+from diffclaims.claim import Claim, load_claims
 from diffclaims.effects import order_effects
 from diffclaims.errors import SubjectInvalid
 from diffclaims.experiment import Experiment
