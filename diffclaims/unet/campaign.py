@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffclaims.errors import InvalidInput
+from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
 from diffclaims.unet.data import FashionMNIST
 from diffclaims.unet.files import locked
-from diffclaims.unet.training import RAW, Compute, train
+from diffclaims.unet.training import RAW, train
 
 
 def place_of(environ: Mapping[str, str] | None = None) -> tuple[int, int]:

@@ -100,17 +100,15 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
     import torch
 
     from diffclaims.unet.campaign import run_campaign
-    from diffclaims.unet.training import Compute
+    from diffclaims.unet.compute import Compute
 
     if args.threads:
         torch.set_num_threads(args.threads)
     device = args.device
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        print(f"error: --device {args.device}: torch finds no CUDA device; use --device cpu", file=sys.stderr)
-        return 2
     compute = Compute(device=device, bf16=args.bf16, compile=args.compile, keep_snapshots=args.keep_snapshots)
+    compute.check()
     source = load_fashion_mnist(args.data_dir, download=args.download)
     stop_after = None if args.stop_after is None else 60 * args.stop_after
     done = run_campaign(chosen, source, args.results, compute=compute, stop_after=stop_after)
