@@ -25,7 +25,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     train.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
     train.add_argument("--bf16", action="store_true", help="train in bfloat16 with fp32 weights")
-    train.add_argument("--compile", action="store_true", help="compile the training step")
+    train.add_argument("--tf32", action="store_true", help="train with TF32 products (CUDA)")
+    train.add_argument("--compile", action="store_true", help="compile the training loss and its gradient")
+    train.add_argument(
+        "--cuda-graph", action="store_true", help="capture a whole step once and replay it (CUDA)"
+    )
+    train.add_argument(
+        "--channels-last",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the channels innermost (default: yes)",
+    )
     train.add_argument(
         "--keep-snapshots", action="store_true", help="also keep the weights of every snapshot"
     )
@@ -107,8 +117,16 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
     device = args.device
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    compute = Compute(device=device, bf16=args.bf16, compile=args.compile, keep_snapshots=args.keep_snapshots)
-    compute.check()
+    compute = Compute(
+        device=device,
+        channels_last=args.channels_last,
+        tf32=args.tf32,
+        bf16=args.bf16,
+        compile=args.compile,
+        cuda_graph=args.cuda_graph,
+        keep_snapshots=args.keep_snapshots,
+    )
+    compute.check(chosen)
     source = load_fashion_mnist(args.data_dir, download=args.download)
     stop_after = None if args.stop_after is None else 60 * args.stop_after
     done = run_campaign(chosen, source, args.results, compute=compute, stop_after=stop_after)

@@ -24,7 +24,7 @@ from diffclaims.provenance import provenance
 from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
 from diffclaims.unet.data import FashionMNIST, prepare
-from diffclaims.unet.device import new_stream, on
+from diffclaims.unet.device import new_stream, on, tf32
 from diffclaims.unet.files import write_atomic
 from diffclaims.unet.network import n_parameters
 from diffclaims.unet.probes import Probe
@@ -226,10 +226,11 @@ class Run:
 
     @contextmanager
     def _measuring(self, what: str) -> Iterator[None]:
-        """Evaluate the network, and count the time as `what`."""
+        """Evaluate the network in full float32, and count the time as `what`."""
         began = time.monotonic()
         self._denoiser.eval()
-        yield
+        with tf32(False, self._device):
+            yield
         self._denoiser.train()
         self._seconds[what] += time.monotonic() - began
 
@@ -334,7 +335,7 @@ def train(
         If it cannot be computed as `compute` says.
     """
     compute = compute or Compute()
-    compute.check()
+    compute.check([config])
     raw = finished(folder, config)
     if raw is not None:
         return raw

@@ -7,6 +7,7 @@ import pytest
 from diffclaims.errors import InvalidInput
 from diffclaims.unet.cli import main
 from diffclaims.unet.compute import Compute
+from diffclaims.unet.config import RunConfig
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU"])
@@ -28,3 +29,19 @@ def test_a_device_that_torch_does_not_find_is_refused(tmp_path, capsys, monkeypa
     with pytest.raises(InvalidInput, match="bf16 = True"):
         Compute(device="cuda", bf16=True).check()
     Compute(device="cuda:1").check()
+
+
+@pytest.mark.parametrize("option", ["tf32", "cuda_graph"])
+def test_what_only_cuda_has_is_refused_on_a_cpu(option, tmp_path, capsys):
+    with pytest.raises(InvalidInput, match=f"{option} = True: {option} must be off on the device cpu"):
+        Compute(**{option: True})
+    assert main(["train", "--results", str(tmp_path / "r"), f"--{option.replace('_', '-')}"]) == 2
+    assert "use --device cuda" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_graph_needs_an_optimizer_whose_rate_it_can_read():
+    runs = [RunConfig.of("a"), RunConfig.of("b", optimizer="sgd")]
+    Compute(device="cpu").check(runs)
+    with pytest.raises(InvalidInput, match=r"off with the optimizer sgd \(b\)"):
+        Compute(device="cuda", cuda_graph=True).check(runs)
