@@ -37,6 +37,13 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the channels innermost (default: yes)",
     )
     train.add_argument(
+        "--at-once",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs advanced in turn by this process (default: 1)",
+    )
+    train.add_argument(
         "--keep-snapshots", action="store_true", help="also keep the weights of every snapshot"
     )
     train.add_argument(
@@ -129,7 +136,9 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
     compute.check(chosen)
     source = load_fashion_mnist(args.data_dir, download=args.download)
     stop_after = None if args.stop_after is None else 60 * args.stop_after
-    done = run_campaign(chosen, source, args.results, compute=compute, stop_after=stop_after)
+    done = run_campaign(
+        chosen, source, args.results, compute=compute, at_once=args.at_once, stop_after=stop_after
+    )
     print(f"{len(done)} of {len(chosen)} runs are done in {args.results}")
     return 0 if len(done) == len(chosen) else 1
 
