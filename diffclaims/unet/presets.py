@@ -70,12 +70,15 @@ PRESETS: dict[str, dict[str, Any]] = {
             "multipliers": (1, 2, 2),
             "steps": 20000,
             "snapshots": 40,
+            "uturn_at": (1 / 3, 1.0),
+            "uturn_starts": 64,
+            "uturn_returns": 2,
         },
         "experiments": {
             **{k: {**v, "seeds": 3} for k, v in _PAIR.items()},
-            **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=2),
+            **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=3),
             "balanced-n256": {"size": 128, "seeds": 3},
-            "ten-n64": {**_TEN, "seeds": 2},
+            "ten-n64": {**_TEN, "seeds": 3},
         },
     },
     "paper": {
