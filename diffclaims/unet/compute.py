@@ -57,6 +57,15 @@ class Compute:
                     name, True, f"be off on the device {self.device}", "leave it out, or use --device cuda"
                 )
 
+        # Seen with torch 2.13.0 and not with 2.11.0: gradients of all that lies below the upsampling vanish.
+        if self.compile and self.bf16 and not self.on_cuda:
+            raise InvalidInput.of(
+                "bf16",
+                True,
+                "be off where a step is compiled for a CPU: torch 2.13.0 then loses gradients",
+                "leave out one of them",
+            )
+
     @property
     def on_cuda(self) -> bool:
         """Whether the device is a CUDA device."""

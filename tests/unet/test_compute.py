@@ -40,6 +40,12 @@ def test_what_only_cuda_has_is_refused_on_a_cpu(option, tmp_path, capsys):
     assert not (tmp_path / "r").exists()
 
 
+def test_compiled_bfloat16_is_refused_on_a_cpu():
+    with pytest.raises(InvalidInput, match="leave out one of them"):
+        Compute(compile=True, bf16=True)
+    Compute(device="cuda", compile=True, bf16=True)
+
+
 def test_a_graph_needs_an_optimizer_whose_rate_it_can_read():
     runs = [RunConfig.of("a"), RunConfig.of("b", optimizer="sgd")]
     Compute(device="cpu").check(runs)

@@ -108,6 +108,7 @@ def test_bfloat16_trains_float32_weights_nearby(images):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's compiler, of torch itself
 def test_compiled_steps_are_those_of_a_plain_run(images):
     plain, compiled = Stepper(CONFIG, images, Compute()), Stepper(CONFIG, images, Compute(compile=True))
     np.testing.assert_allclose(take(compiled, range(12)), take(plain, range(12)), rtol=1e-4)
