@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the runs of a preset, or what is left of them")
     _choice(train)
     train.add_argument("--download", action="store_true", help="fetch Fashion-MNIST first (torchvision)")
-    _device(train)
+    _device(train, "the plan's, or cpu")
     # Without a value of their own, so that a plan's holds where nothing is said.
     for option, text in (
         ("--channels-last", "keep the channels innermost (default: yes)"),
@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--dry-run", action="store_true", help="print the runs and stop")
 
     pilot = commands.add_parser("pilot", help="measure ways to train a preset here, and plan with the best")
-    _preset(pilot)
-    _device(pilot)
+    _preset(pilot, "smoke")
+    _device(pilot, "cpu")
     pilot.add_argument(
         "--seconds", type=float, default=45.0, help="time of measuring, warm-up apart (default: 45)"
     )
@@ -85,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda or cuda:N (default: the plan's, or cpu)")
+def _device(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--device", help=f"cpu, cuda or cuda:N (default: {default})")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
 
 
-def _preset(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=list(PRESETS), help="default: the plan's, or smoke")
+def _preset(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--preset", choices=list(PRESETS), help=f"default: {default}")
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="only this experiment (repeatable)"
     )
@@ -106,7 +106,7 @@ def _preset(parser: argparse.ArgumentParser) -> None:
 
 
 def _choice(parser: argparse.ArgumentParser) -> None:
-    _preset(parser)
+    _preset(parser, "the plan's, or smoke")
     parser.add_argument(
         "--plan", type=Path, metavar="FILE", help="seeds, steps and means of computing from a pilot's file"
     )
