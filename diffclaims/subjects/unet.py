@@ -109,8 +109,8 @@ class UNetSubject:
             raise NotMeasured(f"the preset {self.preset!r} has no such experiment ({experiment.key})")
         if name not in self._measured:
             from diffclaims.unet.campaign import run_campaign
+            from diffclaims.unet.compute import Compute
             from diffclaims.unet.record import analyse
-            from diffclaims.unet.training import Compute
 
             folder = self.results or Path(".diffclaims") / "unet" / self.preset
             runs = self._runs(name)

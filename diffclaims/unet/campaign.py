@@ -1,4 +1,9 @@
-"""A list of runs, done one after the other or spread over processes, GPUs and nodes.
+"""A list of runs, done one after the other, several at once, or spread over processes, GPUs and nodes.
+
+Several at once in one process are advanced in turn by one thread, a step each. On a GPU a step is queued on the
+run's own stream and computed later, so one thread keeps as many streams busy as there are runs. A thread for
+each run would gain nothing: they would queue for the interpreter's lock, and while one captures a CUDA graph
+the others may not allocate. Turns also make the order of everything the same each time, on a CPU too.
 
 Spreading follows the environment that ``torchrun`` sets (RANK, WORLD_SIZE, LOCAL_RANK): runs are
 independent, so all that is needed of a launcher is to start N processes and tell each which one it is.
@@ -12,14 +17,18 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
-from diffclaims.errors import InvalidInput
+from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
 from diffclaims.unet.data import FashionMNIST
 from diffclaims.unet.files import locked
-from diffclaims.unet.training import RAW, Compute, train
+from diffclaims.unet.training import RAW, Run, finished
 
 
 def place_of(environ: Mapping[str, str] | None = None) -> tuple[int, int]:
@@ -59,6 +68,7 @@ def run_campaign(
     results: Path,
     *,
     compute: Compute,
+    at_once: int = 1,
     stop_after: float | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -66,21 +76,69 @@ def run_campaign(
 
     Parameters
     ----------
+    at_once : int
+        Runs that are held open together and advanced in turn, one step each.
     stop_after : float, optional
         Start no further run after so many seconds.
+
+    Raises
+    ------
+    InvalidInput
+        If something cannot be computed as `compute` says.
+    RunRefused
+        If a folder holds a run of another config, or an unreadable state.
     """
+    compute.check(runs)
+    if at_once < 1:
+        raise InvalidInput.of("at_once", at_once, "be at least 1", "give a number of runs")
     tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
     rank, world = place_of()
     began = time.monotonic()
-    for run in order_for(runs, rank, world):
-        folder = results / run.folder
-        if (folder / RAW).exists():
-            train(run, source, folder, compute=compute, report=tell)  # only checks the config
-            continue
-        if stop_after is not None and time.monotonic() - began > stop_after:
-            tell(f"{run.folder}: not started, {stop_after:.0f} s have passed")
-            continue
-        with locked(folder) as mine:
-            if mine:
-                train(run, source, folder, compute=compute, report=tell)
+
+    def late(run: RunConfig) -> bool:
+        if stop_after is None or time.monotonic() - began <= stop_after:
+            return False
+        tell(f"{run.folder}: not started, {stop_after:.0f} s have passed")
+        return True
+
+    with ExitStack() as everything:
+        left = deque(order_for(runs, rank, world))
+        held: list[_Held] = []
+        while left or held:
+            while left and len(held) < at_once:
+                run = left.popleft()
+                if finished(results / run.folder, run) or late(run):
+                    continue
+                lock = everything.enter_context(ExitStack())
+                if lock.enter_context(locked(results / run.folder)):
+                    held.append(
+                        _Held(Run(run, source, results / run.folder, compute=compute, say=tell), lock)
+                    )
+            _take_turns(held)
     return [results / r.folder / RAW for r in runs if (results / r.folder / RAW).exists()]
+
+
+class _Held(NamedTuple):
+    """A run that is under way here, and the lock that keeps others off it."""
+
+    run: Run
+    lock: ExitStack
+
+
+def _take_turns(held: list[_Held]) -> None:
+    """Advance each run by a step; end those that have taken all of theirs."""
+    for entry in tuple(held):
+        try:
+            if not entry.run.ended:
+                entry.run.advance()
+            if entry.run.ended:
+                entry.run.finish()
+        except DiffclaimsError:
+            # This run's own fault, which must not cost the others what they have done since they last saved.
+            for other in held:
+                if other is not entry:
+                    other.run.save()
+            raise
+        if entry.run.ended:
+            held.remove(entry)
+            entry.lock.close()

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffclaims.errors import DiffclaimsError
+from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.unet.config import DataConfig, RunConfig, parse_setting
 from diffclaims.unet.data import load_fashion_mnist, prepare
+from diffclaims.unet.pilot.plan import Plan
 from diffclaims.unet.presets import PRESETS, runs
 
 
@@ -22,10 +23,19 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the runs of a preset, or what is left of them")
     _choice(train)
     train.add_argument("--download", action="store_true", help="fetch Fashion-MNIST first (torchvision)")
-    train.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    train.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
-    train.add_argument("--bf16", action="store_true", help="train in bfloat16 with fp32 weights")
-    train.add_argument("--compile", action="store_true", help="compile the training step")
+    _device(train, "the plan's, or cpu")
+    # Without a value of their own, so that a plan's holds where nothing is said.
+    for option, text in (
+        ("--channels-last", "keep the channels innermost (default: yes)"),
+        ("--tf32", "train with TF32 products (CUDA)"),
+        ("--bf16", "train in bfloat16 with fp32 weights"),
+        ("--compile", "compile the training loss and its gradient"),
+        ("--cuda-graph", "capture a whole step once and replay it (CUDA)"),
+    ):
+        train.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+    train.add_argument(
+        "--at-once", type=int, metavar="N", help="runs advanced in turn by this process (default: 1)"
+    )
     train.add_argument(
         "--keep-snapshots", action="store_true", help="also keep the weights of every snapshot"
     )
@@ -33,6 +43,30 @@ def _parser() -> argparse.ArgumentParser:
         "--stop-after", type=float, metavar="MINUTES", help="start no further run after this time"
     )
     train.add_argument("--dry-run", action="store_true", help="print the runs and stop")
+
+    pilot = commands.add_parser("pilot", help="measure ways to train a preset here, and plan with the best")
+    _preset(pilot, "smoke")
+    _device(pilot, "cpu")
+    pilot.add_argument(
+        "--seconds", type=float, default=45.0, help="time of measuring, warm-up apart (default: 45)"
+    )
+    pilot.add_argument(
+        "--budget", type=float, default=25.0, metavar="MINUTES", help="of the training to plan (default: 25)"
+    )
+    pilot.add_argument(
+        "--at-once", type=int, default=8, metavar="N", help="try up to N models at once (default: 8)"
+    )
+    pilot.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="also try torch.compile (default: on CUDA only)",
+    )
+    pilot.add_argument(
+        "--toy", action=argparse.BooleanOptionalAction, help="rehearse at toy size (default: on a CPU)"
+    )
+    pilot.add_argument(
+        "--out", type=Path, default=Path("pilot.json"), help="file of all that is found (default: pilot.json)"
+    )
 
     record = commands.add_parser("record", help="analyse finished runs and write them as recordings")
     _choice(record)
@@ -51,16 +85,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _choice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", default="smoke", choices=list(PRESETS), help="default: smoke")
-    parser.add_argument(
-        "--results", type=Path, required=True, help="folder of the runs, shared by all processes"
-    )
-    parser.add_argument("--data-dir", help="folder of Fashion-MNIST (default: $DIFFCLAIMS_DATA)")
+def _device(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--device", help=f"cpu, cuda or cuda:N (default: {default})")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
+
+
+def _preset(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--preset", choices=list(PRESETS), help=f"default: {default}")
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="only this experiment (repeatable)"
     )
-    parser.add_argument("--seeds", type=int, help="seeds of each experiment instead of the preset's")
     parser.add_argument(
         "--set",
         action="append",
@@ -71,16 +105,29 @@ def _choice(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _choice(parser: argparse.ArgumentParser) -> None:
+    _preset(parser, "the plan's, or smoke")
+    parser.add_argument(
+        "--plan", type=Path, metavar="FILE", help="seeds, steps and means of computing from a pilot's file"
+    )
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of the runs, shared by all processes"
+    )
+    parser.add_argument("--data-dir", help="folder of Fashion-MNIST (default: $DIFFCLAIMS_DATA)")
+    parser.add_argument("--seeds", type=int, help="seeds of each experiment instead of the preset's")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 something is left or failed, 2 bad input."""
     args = _parser().parse_args(argv)
     try:
         if args.command == "check":
             return _check(args)
-        settings = dict(map(parse_setting, args.settings))
-        chosen = runs(args.preset, only=args.only, seeds=args.seeds, overrides=settings)
+        if args.command == "pilot":
+            return _pilot(args)
+        plan = Plan.read(args.plan) if args.plan else None
         do = {"train": _train, "record": _record, "status": _status}[args.command]
-        return do(args, chosen)
+        return do(args, _chosen(args, plan), plan)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "matplotlib"):
             raise
@@ -92,50 +139,86 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _train(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
+def _chosen(args: argparse.Namespace, plan: Plan | None) -> list[RunConfig]:
+    settings = dict(map(parse_setting, args.settings))
+    if plan is None:
+        args.preset = args.preset or "smoke"
+        return runs(args.preset, only=args.only, seeds=args.seeds, overrides=settings)
+    if args.preset not in (None, plan.preset):
+        limit = f"be that of the plan, {plan.preset}"
+        raise InvalidInput.of("preset", args.preset, limit, "leave it out, or make another plan")
+    args.preset = plan.preset
+    return plan.runs(only=args.only, seeds=args.seeds, overrides=settings)
+
+
+def _place(args: argparse.Namespace, plan: Plan | None = None) -> str:
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device: str = args.device or (plan.device if plan else "cpu")
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
+
+
+def _pilot(args: argparse.Namespace) -> int:
+    from diffclaims.unet.pilot.command import Request, pilot, report
+
+    request = Request(
+        preset=args.preset or "smoke",
+        only=args.only,
+        overrides=dict(map(parse_setting, args.settings)),
+        device=_place(args),
+        seconds=args.seconds,
+        budget=args.budget,
+        at_once=args.at_once,
+        compiled=args.compile,
+        toy=args.toy,
+    )
+    found = pilot(request, args.out)
+    print(report(found, args.out))
+    return 0 if found["plan"]["enough"] else 1
+
+
+def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
     if args.dry_run:
         for run in chosen:
             print(json.dumps({"run": run.folder, "key": run.key, **run.to_dict()}))
         return 0
-    import torch
-
     from diffclaims.unet.campaign import run_campaign
-    from diffclaims.unet.training import Compute
+    from diffclaims.unet.compute import Compute
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = args.device
-    if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        print(f"error: --device {args.device}: torch finds no CUDA device; use --device cpu", file=sys.stderr)
-        return 2
-    compute = Compute(device=device, bf16=args.bf16, compile=args.compile, keep_snapshots=args.keep_snapshots)
+    names = ("channels_last", "tf32", "bf16", "compile", "cuda_graph")
+    said = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    options = {**(plan.options if plan else {}), **said}
+    compute = Compute(device=_place(args, plan), keep_snapshots=args.keep_snapshots, **options)
+    compute.check(chosen)
+    at_once = args.at_once if args.at_once is not None else plan.at_once if plan else 1
     source = load_fashion_mnist(args.data_dir, download=args.download)
     stop_after = None if args.stop_after is None else 60 * args.stop_after
-    done = run_campaign(chosen, source, args.results, compute=compute, stop_after=stop_after)
+    done = run_campaign(chosen, source, args.results, compute=compute, at_once=at_once, stop_after=stop_after)
     print(f"{len(done)} of {len(chosen)} runs are done in {args.results}")
     return 0 if len(done) == len(chosen) else 1
 
 
-def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
+def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
     from diffclaims.subjects.recorded import record
     from diffclaims.unet.record import analyse
     from diffclaims.unet.sheets import sample_sheet
-    from diffclaims.unet.training import RAW, read_state
+    from diffclaims.unet.training import finished
 
     found: dict[str, list[Path]] = {}
     for run in chosen:
-        read_state(args.results / run.folder, run)  # refuses runs of another config
-        if (args.results / run.folder / RAW).exists():
-            found.setdefault(run.name, []).append(args.results / run.folder / RAW)
+        raw = finished(args.results / run.folder, run)
+        if raw is not None:
+            found.setdefault(run.name, []).append(raw)
     if not found:
         print(
             f"error: no finished run of preset {args.preset} in {args.results}; train first", file=sys.stderr
         )
         return 2
     source = load_fashion_mnist(args.data_dir)
-    command = args.made_by or f"python -m diffclaims.unet train --preset {args.preset}"
+    by = f"--plan {args.plan.name}" if plan else f"--preset {args.preset}"
+    command = args.made_by or f"python -m diffclaims.unet train {by}"
     for name, paths in found.items():
         experiment, datasets = analyse(
             paths, source, campaign=args.preset, command=command, cache=args.results / "classifiers"
@@ -148,7 +231,7 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
     return 0 if sum(map(len, found.values())) == len(chosen) else 1
 
 
-def _status(args: argparse.Namespace, chosen: list[RunConfig]) -> int:
+def _status(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
     done = 0
     for run in chosen:
         folder = args.results / run.folder

@@ -7,6 +7,7 @@ Gaussian references are all denoisers, so one code path measures them all.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +26,12 @@ def ddpm_levels() -> Tensor:
     return torch.from_numpy(np.sqrt((1 - signal) / signal).astype(np.float32))
 
 
+@functools.cache
+def _table(device: torch.device) -> Tensor:
+    """`ddpm_levels` on a device, moved there once: a copy from the host at every step would wait for all others."""
+    return ddpm_levels().to(device)
+
+
 def draw_levels(config: ObjectiveConfig, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """Draw n training noise levels."""
     if config.noise == "fixed":
@@ -33,7 +40,7 @@ def draw_levels(config: ObjectiveConfig, n: int, generator: torch.Generator, dev
     if config.noise == "log-uniform":
         low, high = np.log(config.sigma_min), np.log(config.sigma_max)
         return torch.exp(low + (high - low) * u)
-    table = ddpm_levels().to(device)
+    table = _table(device)
     return table[(u * len(table)).long().clamp_(max=len(table) - 1)]
 
 

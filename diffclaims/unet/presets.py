@@ -70,12 +70,15 @@ PRESETS: dict[str, dict[str, Any]] = {
             "multipliers": (1, 2, 2),
             "steps": 20000,
             "snapshots": 40,
+            "uturn_at": (1 / 3, 1.0),
+            "uturn_starts": 64,
+            "uturn_returns": 2,
         },
         "experiments": {
             **{k: {**v, "seeds": 3} for k, v in _PAIR.items()},
-            **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=2),
+            **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=3),
             "balanced-n256": {"size": 128, "seeds": 3},
-            "ten-n64": {**_TEN, "seeds": 2},
+            "ten-n64": {**_TEN, "seeds": 3},
         },
     },
     "paper": {
@@ -110,6 +113,7 @@ def runs(
     only: Sequence[str] = (),
     seeds: int | None = None,
     overrides: Settings | None = None,
+    experiments: Mapping[str, Settings] | None = None,
 ) -> list[RunConfig]:
     """Return the runs of a preset, seed by seed: if time ends early, each experiment has had its share.
 
@@ -123,6 +127,9 @@ def runs(
         Seeds of each experiment, instead of the preset's.
     overrides : mapping
         Flat settings that win over the preset's.
+    experiments : mapping, optional
+        The experiments to run, with settings of each that win over the preset's, ``seeds`` among them; all,
+        as the preset has them, by default.
 
     Raises
     ------
@@ -132,18 +139,21 @@ def runs(
     if preset not in PRESETS:
         raise InvalidInput.of("preset", preset, f"be one of {', '.join(PRESETS)}", "choose one")
     row = PRESETS[preset]
-    for name in only:
-        if name not in row["experiments"]:
-            near = difflib.get_close_matches(name, row["experiments"], n=1)
-            hint = f"did you mean {near[0]}?" if near else "choose from these"
-            raise InvalidInput.of("only", name, f"be one of {', '.join(row['experiments'])}", hint)
+    listed = row["experiments"] if experiments is None else experiments
+    for what, names, allowed in (("only", only, listed), ("experiment", listed, row["experiments"])):
+        for name in names:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, allowed, n=1)
+                hint = f"did you mean {near[0]}?" if near else "choose from these"
+                raise InvalidInput.of(what, name, f"be one of {', '.join(allowed)}", hint)
     if seeds is not None and seeds < 1:
         raise InvalidInput.of("seeds", seeds, "be at least 1", "give a number of repetitions")
     out: list[tuple[int, int, RunConfig]] = []
     for place, (name, own) in enumerate(row["experiments"].items()):
-        if only and name not in only:
+        if (only and name not in only) or name not in listed:
             continue
-        settings = {**row["settings"], **own, **(overrides or {})}
+        chosen = {} if experiments is None else experiments[name]
+        settings = {**row["settings"], **own, **chosen, **(overrides or {})}
         n_seeds = settings.pop("seeds")
         out += [(seed, place, RunConfig.of(name, seed=seed, **settings)) for seed in range(seeds or n_seeds)]
     return [run for _, _, run in sorted(out, key=lambda r: r[:2])]

@@ -24,6 +24,12 @@ def noise_grid(high: float, low: float, steps: int) -> NDArray[np.float64]:
     return np.geomspace(high, low, steps) if high > low * (1 + 1e-9) else np.array([low])
 
 
+def uturn_grid(level: float, high: float, low: float, steps: int) -> NDArray[np.float64]:
+    """Noise levels of the way back from `level`, as fine as `steps` of them from `high` down to `low`."""
+    n = max(2, int(np.ceil(steps * np.log(level / low) / np.log(high / low)))) if level > low else 1
+    return noise_grid(level, low, n)
+
+
 def _call(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
     return denoiser(x, torch.full((len(x),), sigma, dtype=x.dtype, device=x.device))
 
@@ -119,7 +125,6 @@ def uturns(
     x = torch.from_numpy(images).to(device)
     y = x + level * torch.randn(x.shape, generator=generator, device=device)
     y = y.repeat_interleave(returns, dim=0)
-    n_steps = max(2, int(np.ceil(steps * np.log(level / low) / np.log(high / low)))) if level > low else 1
-    grid = noise_grid(level, low, n_steps)
+    grid = uturn_grid(level, high, low, steps)
     out = torch.cat([ancestral(denoiser, part, grid, generator) for part in torch.split(y, BATCH)])
     return out.reshape(len(x), returns, *x.shape[1:]).float().cpu().numpy()

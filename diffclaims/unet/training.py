@@ -11,110 +11,70 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from diffclaims.errors import DiffclaimsError
 from diffclaims.provenance import provenance
+from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data import FashionMNIST, PreparedData, prepare
+from diffclaims.unet.data import FashionMNIST, prepare
+from diffclaims.unet.device import new_stream, on, tf32
 from diffclaims.unet.files import write_atomic
-from diffclaims.unet.network import UNet, n_parameters
-from diffclaims.unet.objective import Denoiser, NetworkDenoiser, draw_levels
+from diffclaims.unet.network import n_parameters
 from diffclaims.unet.probes import Probe
-from diffclaims.unet.randomness import INITIAL, SAMPLE, STEP, UTURN, mix
 from diffclaims.unet.references import ClassMoments
-from diffclaims.unet.sampling import SAMPLERS, sample, uturns
+from diffclaims.unet.snapshots import Arrays, Schedule, measure_samples, measure_uturns
+from diffclaims.unet.stepper import Stepper
+from diffclaims.unet.stepper import build as build
 
 RAW, STATE, CONFIG, STATUS = "raw.npz", "state.pt", "config.json", "status.jsonl"
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class RunRefused(DiffclaimsError):
     """A results folder holds a run of another config, or one that cannot be read."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Compute:
-    """Where and how it is computed; changes speed, and results only to rounding.
+def _check_config(folder: Path, config: RunConfig) -> None:
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    saved = path.read_text()
+    if saved == config.to_json():
+        return
+    old, new = json.loads(saved), config.to_dict()
+    differ = [
+        f"{s}.{k}: {old[s].get(k)!r} there, {v!r} now"
+        for s, part in new.items()
+        if isinstance(part, dict)
+        for k, v in part.items()
+        if json.dumps(old.get(s, {}).get(k)) != json.dumps(v)
+    ] + [
+        f"{s}: {old.get(s)!r} there, {v!r} now"
+        for s, v in new.items()
+        if not isinstance(v, dict) and old.get(s) != v
+    ]
+    raise RunRefused(
+        f"{folder} holds a run of another config ({'; '.join(differ)}): "
+        "use another results folder, or delete this one"
+    )
 
-    `channels_last` gains about a fifth at 14 x 14 on a CPU. `bf16` and `compile` concern CUDA.
+
+def finished(folder: Path, config: RunConfig) -> Path | None:
+    """Return the file of raw measurements of this very run, or None if it has not ended.
+
+    Raises
+    ------
+    RunRefused
+        If the folder holds another config.
     """
-
-    device: str = "cpu"
-    channels_last: bool = True
-    bf16: bool = False
-    compile: bool = False
-    #: Seconds between saved states.
-    save_every: float = 30.0
-    #: Seconds between lines of progress.
-    report_every: float = 15.0
-    #: Also keep the weights of every snapshot.
-    keep_snapshots: bool = False
-
-
-def build(config: RunConfig, device: torch.device) -> NetworkDenoiser:
-    """Return the untrained network of a run, wrapped as a denoiser."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(config.seed, INITIAL))
-        network = UNet(config.network, config.data.resolution)
-    return NetworkDenoiser(network, config.objective).to(device)
-
-
-def _optimizer(config: RunConfig, module: torch.nn.Module) -> torch.optim.Optimizer:
-    o = config.optimizer
-    if o.optimizer == "sgd":
-        return torch.optim.SGD(module.parameters(), lr=o.rate, momentum=o.momentum)
-    return torch.optim.Adam(module.parameters(), lr=o.rate, betas=(0.9, 0.99), fused=True)
-
-
-class Stepper:
-    """Optimizer steps of one run, each a function of (seed, step) and the weights alone.
-
-    Parameters
-    ----------
-    config : RunConfig
-    train : float32 array, shape (n, 1, R, R)
-        Training images; they live on the device.
-    compute : Compute
-    """
-
-    def __init__(self, config: RunConfig, train: NDArray[np.float32], compute: Compute) -> None:
-        self.config = config
-        self.device = torch.device(compute.device)
-        self.denoiser = build(config, self.device)
-        if compute.channels_last:
-            self.denoiser = self.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = _optimizer(config, self.denoiser)
-        self._loss: Callable[..., torch.Tensor] = self.denoiser.loss
-        if compute.compile:
-            self._loss = torch.compile(self.denoiser.loss, mode="reduce-overhead")
-        self._bf16 = compute.bf16
-        self._images = torch.from_numpy(train).to(self.device)
-        self._generator = torch.Generator(self.device)
-
-    def __call__(self, step: int) -> torch.Tensor:
-        """Take the step after `step` steps; return its training loss."""
-        o, g, device = self.config.optimizer, self._generator, self.device
-        for group in self.optimizer.param_groups:
-            group["lr"] = o.rate * min(1.0, (step + 1) / max(1, o.warmup))
-        g.manual_seed(mix(self.config.seed, STEP, step))
-        index = torch.randint(len(self._images), (o.batch,), generator=g, device=device)
-        sigma = draw_levels(self.config.objective, o.batch, g, device)
-        x = self._images[index]
-        noise = torch.randn(x.shape, generator=g, device=device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            loss = self._loss(x, sigma, noise).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss.detach()
+    _check_config(folder, config)
+    return folder / RAW if (folder / RAW).exists() else None
 
 
 def read_state(folder: Path, config: RunConfig) -> dict[str, Any] | None:
@@ -125,26 +85,7 @@ def read_state(folder: Path, config: RunConfig) -> dict[str, Any] | None:
     RunRefused
         If the folder holds another config, or a state that cannot be read.
     """
-    path = folder / CONFIG
-    if path.exists():
-        saved = path.read_text()
-        if saved != config.to_json():
-            old, new = json.loads(saved), config.to_dict()
-            differ = [
-                f"{s}.{k}: {old[s].get(k)!r} there, {v!r} now"
-                for s, part in new.items()
-                if isinstance(part, dict)
-                for k, v in part.items()
-                if json.dumps(old.get(s, {}).get(k)) != json.dumps(v)
-            ] + [
-                f"{s}: {old.get(s)!r} there, {v!r} now"
-                for s, v in new.items()
-                if not isinstance(v, dict) and old.get(s) != v
-            ]
-            raise RunRefused(
-                f"{folder} holds a run of another config ({'; '.join(differ)}): "
-                "use another results folder, or delete this one"
-            )
+    _check_config(folder, config)
     state = folder / STATE
     if not state.exists():
         return None
@@ -157,48 +98,205 @@ def read_state(folder: Path, config: RunConfig) -> dict[str, Any] | None:
     return loaded
 
 
-def measure_samples(
-    denoiser: Denoiser, data: PreparedData, config: RunConfig, device: torch.device
-) -> Arrays:
-    """Draw images by each sampler; keys ``samples_<sampler>``, shape (n, 1, R, R), half precision."""
-    s, o = config.sample, config.objective
-    return {
-        f"samples_{name}": sample(
-            denoiser,
-            data.train,
-            n=s.n_samples,
-            sampler=name,
-            high=o.sigma_max,
-            low=o.sigma_min,
-            steps=s.sampler_steps,
-            seed=mix(config.seed, SAMPLE),
-            device=device,
-        ).astype(np.float16)
-        for name in SAMPLERS
-    }
+class Run:
+    """A run that has not ended: taken up where it was, advanced one step at a time, left at any time.
 
+    Several of them can be advanced in turn: each has its own generators, and on a CUDA device its own stream.
 
-def measure_uturns(denoiser: Denoiser, data: PreparedData, config: RunConfig, device: torch.device) -> Arrays:
-    """Run U-turns; key ``uturns``, shape (K, level, start, return, 1, R, R), half precision."""
-    s, o = config.sample, config.objective
-    out = [
-        [
-            uturns(
-                denoiser,
-                data.held_out[k][: s.uturn_starts],
-                level=level,
-                returns=s.uturn_returns,
-                high=o.sigma_max,
-                low=o.sigma_min,
-                steps=s.sampler_steps,
-                seed=mix(config.seed, UTURN, k, i),
-                device=device,
+    Parameters
+    ----------
+    config : RunConfig
+    source : FashionMNIST
+    folder : Path
+        Of this run; what was saved there is continued.
+    compute : Compute
+    say : callable
+        Takes a line of progress.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken so far.
+
+    Raises
+    ------
+    RunRefused
+        If the folder holds another config or an unreadable state.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        source: FashionMNIST,
+        folder: Path,
+        *,
+        compute: Compute,
+        say: Callable[[str], None],
+    ) -> None:
+        state = read_state(folder, config)
+        write_atomic(folder / CONFIG, lambda p: p.write_text(config.to_json()))
+        self.config, self.folder = config, folder
+        self._compute, self._say = compute, say
+        self._device = torch.device(compute.device)
+        self._stream = new_stream(self._device)
+        self._schedule = Schedule(config)
+        needed = max(config.probe.n_eval, config.sample.uturn_starts)
+        data = prepare(config.data, source, seed=config.seed, n_held_out=needed)
+        moments = tuple(ClassMoments.of(x) for x in data.population)
+        # Only its moments are needed from here on, and several runs may be held at once.
+        self._data = dataclasses.replace(data, population=())
+        with on(self._stream):
+            self._probe = Probe(data, config.probe, seed=config.seed, moments=moments, device=self._device)
+            self._stepper = Stepper(config, data.train, compute)
+            self._denoiser = self._stepper.denoiser
+            self.step, self._records = 0, dict[str, Any]()
+            self._seconds = {"train": 0.0, "probe": 0.0, "sample": 0.0}
+            if state is not None:
+                self._stepper.restore(state["model"], state["optimizer"])
+                self.step, self._records, self._seconds = state["step"], state["records"], state["seconds"]
+                say(f"{config.folder}: continues at step {self.step}")
+        self._began_at, self._began = self.step, time.monotonic()
+        self._last_saved = self._last_said = self._began
+
+    @property
+    def ended(self) -> bool:
+        """Whether all steps are taken, so that only `finish` is left."""
+        return self.step >= self.config.optimizer.steps
+
+    def advance(self) -> None:
+        """Take one step, and do what is due after it: measure, save, report."""
+        with on(self._stream):
+            began = time.monotonic()
+            loss = self._stepper(self.step)
+            self.step += 1
+            measured = self.step in self._schedule
+            reported = time.monotonic() - self._last_said > self._compute.report_every
+            recent = 0.0
+            if measured or reported:
+                recent = float(loss)  # waits until the device is here, which is time of training
+            self._seconds["train"] += time.monotonic() - began
+            if measured or reported:
+                self._check_finite("training loss", recent)
+            if measured:
+                self._measure()
+            if time.monotonic() - self._last_saved > self._compute.save_every:
+                self.save()
+            if reported:
+                self._report(recent)
+
+    def save(self) -> None:
+        """Save all that is needed to go on from here."""
+        with on(self._stream):
+            content = {
+                "config": self.config.to_json(),
+                "step": self.step,
+                **self._stepper.state(),
+                "records": self._records,
+                "seconds": dict(self._seconds),
+            }
+            write_atomic(self.folder / STATE, lambda path: torch.save(content, path))
+        self._last_saved = time.monotonic()
+
+    def finish(self) -> Path:
+        """Write the raw measurements of a run that has ended, and return their file."""
+        config = self.config
+        arrays: Arrays = {k: v.numpy() for k, v in self._records.items()}
+        info = {
+            "config": config.to_dict(),
+            "n_parameters": n_parameters(self._denoiser),
+            "seconds": self._seconds,
+            "counts": list(self._data.counts),
+            "contrast": list(self._data.contrast),
+            "torch_version": torch.__version__,
+            "compute": dataclasses.asdict(self._compute),
+            "n_threads": torch.get_num_threads(),
+            "evaluations_per_snapshot": self._probe.n_pairs,
+            "provenance": provenance(
+                subject="unet", seeds=[config.seed], device=self._compute.device, dtype="float32"
+            ),
+            "n_snapshots": len(self._schedule.probes),
+        }
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, info=np.array(json.dumps(info)), **arrays)  # type: ignore[arg-type]
+        self.save()
+        raw = self.folder / RAW
+        write_atomic(raw, lambda path: path.write_bytes(buffer.getvalue()))
+        self._status(done=True, seconds=self._rounded_seconds())
+        return raw
+
+    @contextmanager
+    def _measuring(self, what: str) -> Iterator[None]:
+        """Evaluate the network in full float32, and count the time as `what`."""
+        began = time.monotonic()
+        self._denoiser.eval()
+        with tf32(False, self._device):
+            yield
+        self._denoiser.train()
+        self._seconds[what] += time.monotonic() - began
+
+    def _measure(self) -> None:
+        if self.step in self._schedule.probes:
+            with self._measuring("probe"):
+                found = self._probe(self._denoiser, batch=256 if self._device.type == "cpu" else 8192)
+                self._check_finite("test loss", float(found["test_loss"].sum()))
+                self._keep("probe", found)
+            self._status(seconds=self._rounded_seconds(), **self._shown(found))
+            if self._compute.keep_snapshots:
+                weights = {k: v.float() for k, v in self._denoiser.state_dict().items()}
+                path = self.folder / f"snapshot-{self.step:06d}.pt"
+                write_atomic(path, lambda p: torch.save(weights, p))
+        with self._measuring("sample"):
+            what = self._denoiser, self._data, self.config, self._device
+            if self.step in self._schedule.samples:
+                self._keep("sample", measure_samples(*what))
+            if self.step in self._schedule.uturns:
+                self._keep("sample", measure_uturns(*what))
+
+    def _keep(self, kind: str, found: Arrays) -> None:
+        self._records.update({f"{kind}/{self.step}/{k}": torch.from_numpy(v) for k, v in found.items()})
+
+    def _shown(self, found: Arrays) -> dict[str, dict[str, float]]:
+        """Mean losses at low noise by split and class."""
+        p = self.config.probe
+        low = [p.levels.index(v) for v in p.low]
+        return {
+            f"{split}_loss": {
+                name: round(float(np.nanmean(found[f"{split}_loss"][k][low])), 4)
+                for k, name in enumerate(self._data.classes)
+            }
+            for split in ("test", "train")
+        }
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if not np.isfinite(value):
+            raise DiffclaimsError(
+                f"{self.config.folder}: the {what} is {value} at step {self.step}; it must be finite: lower `rate`"
             )
-            for i, level in enumerate(s.uturn_levels)
-        ]
-        for k in range(len(data.classes))
-    ]
-    return {"uturns": np.array(out, dtype=np.float16)}
+
+    def _report(self, loss: float) -> None:
+        total, batch = self.config.optimizer.steps, self.config.optimizer.batch
+        spent = time.monotonic() - self._began
+        rate = (self.step - self._began_at) * batch / max(spent, 1e-9)
+        eta = (total - self.step) * batch / rate
+        self._say(
+            f"{self.config.folder}: step {self.step}/{total}, {rate:.0f} images/s, ETA {eta:.0f} s, "
+            f"loss {loss:.4f}"
+        )
+        self._status(images_per_s=round(rate), eta_s=round(eta), loss=loss)
+        self._last_said = time.monotonic()
+
+    def _rounded_seconds(self) -> dict[str, float]:
+        return {k: round(v, 1) for k, v in self._seconds.items()}
+
+    def _status(self, **more: object) -> None:
+        line = {
+            "time": round(time.time(), 1),
+            "step": self.step,
+            "steps": self.config.optimizer.steps,
+            **more,
+        }
+        with open(self.folder / STATUS, "a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def train(
@@ -233,136 +331,19 @@ def train(
     ------
     RunRefused
         If the folder holds another config or an unreadable state.
+    InvalidInput
+        If it cannot be computed as `compute` says.
     """
     compute = compute or Compute()
-    say = report or (lambda line: print(line, file=sys.stderr, flush=True))
-    state = read_state(folder, config)
-    raw = folder / RAW
-    if raw.exists():
+    compute.check([config])
+    raw = finished(folder, config)
+    if raw is not None:
         return raw
-    write_atomic(folder / CONFIG, lambda p: p.write_text(config.to_json()))
-
-    device = torch.device(compute.device)
-    p = config.probe
-    needed = max(p.n_eval, config.sample.uturn_starts)
-    data = prepare(config.data, source, seed=config.seed, n_held_out=needed)
-    moments = tuple(ClassMoments.of(x) for x in data.population)
-    probe = Probe(data, p, seed=config.seed, moments=moments, device=device)
-    stepper = Stepper(config, data.train, compute)
-    denoiser, optimizer = stepper.denoiser, stepper.optimizer
-
-    total = config.optimizer.steps
-    snapshots = set(p.steps(total))
-    sample_at = {max(1, round(f * total)) for f in config.sample.sample_at}
-    uturn_at = {max(1, round(f * total)) for f in config.sample.uturn_at}
-    step, records, seconds = 0, dict[str, Any](), {"train": 0.0, "probe": 0.0, "sample": 0.0}
-    if state is not None:
-        denoiser.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, records, seconds = state["step"], state["records"], state["seconds"]
-        say(f"{config.folder}: continues at step {step}")
-    began_at, began = step, time.monotonic()
-
-    def save() -> None:
-        content = {
-            "config": config.to_json(),
-            "step": step,
-            "model": denoiser.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "records": records,
-            "seconds": dict(seconds),
-        }
-        write_atomic(folder / STATE, lambda path: torch.save(content, path))
-
-    def status(**more: object) -> None:
-        line = {"time": round(time.time(), 1), "step": step, "steps": total, **more}
-        with open(folder / STATUS, "a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def check_finite(what: str, value: float) -> None:
-        if not np.isfinite(value):
-            raise DiffclaimsError(
-                f"{config.folder}: the {what} is {value} at step {step}; it must be finite: lower `rate`"
-            )
-
-    def measure() -> None:
-        denoiser.eval()
-        if step in snapshots:
-            t = time.monotonic()
-            found = probe(denoiser, batch=256 if device.type == "cpu" else 8192)
-            check_finite("test loss", float(found["test_loss"].sum()))
-            records.update({f"probe/{step}/{k}": torch.from_numpy(v) for k, v in found.items()})
-            seconds["probe"] += time.monotonic() - t
-            low = [p.levels.index(v) for v in p.low]
-            shown = {
-                f"{split}_loss": {
-                    name: round(float(np.nanmean(found[f"{split}_loss"][k][low])), 4)
-                    for k, name in enumerate(data.classes)
-                }
-                for split in ("test", "train")
-            }
-            status(seconds={k: round(v, 1) for k, v in seconds.items()}, **shown)
-            if compute.keep_snapshots:
-                weights = {k: v.float() for k, v in denoiser.state_dict().items()}
-                write_atomic(folder / f"snapshot-{step:06d}.pt", lambda path: torch.save(weights, path))
-        t = time.monotonic()
-        found = {}
-        if step in sample_at:
-            found |= measure_samples(denoiser, data, config, device)
-        if step in uturn_at:
-            found |= measure_uturns(denoiser, data, config, device)
-        records.update({f"sample/{step}/{k}": torch.from_numpy(v) for k, v in found.items()})
-        seconds["sample"] += time.monotonic() - t
-        denoiser.train()
-
-    last_saved = last_said = time.monotonic()
-    recent = 0.0
-    while step < total:
-        if stop_at is not None and step >= stop_at:
-            save()
+    say = report or (lambda line: print(line, file=sys.stderr, flush=True))
+    run = Run(config, source, folder, compute=compute, say=say)
+    while not run.ended:
+        if stop_at is not None and run.step >= stop_at:
+            run.save()
             return None
-        t = time.monotonic()
-        loss = stepper(step)
-        step += 1
-        now = time.monotonic()
-        seconds["train"] += now - t
-        measured = step in snapshots or step in sample_at or step in uturn_at
-        if measured or now - last_said > compute.report_every:
-            recent = float(loss)
-            check_finite("training loss", recent)
-        if measured:
-            measure()
-        if now - last_saved > compute.save_every:
-            save()
-            last_saved = time.monotonic()
-        if now - last_said > compute.report_every:
-            spent = time.monotonic() - began
-            rate = (step - began_at) * config.optimizer.batch / max(spent, 1e-9)
-            eta = (total - step) * config.optimizer.batch / rate
-            say(
-                f"{config.folder}: step {step}/{total}, {rate:.0f} images/s, ETA {eta:.0f} s, "
-                f"loss {recent:.4f}"
-            )
-            status(images_per_s=round(rate), eta_s=round(eta), loss=recent)
-            last_said = time.monotonic()
-
-    arrays: Arrays = {k: v.numpy() for k, v in records.items()}
-    info = {
-        "config": config.to_dict(),
-        "n_parameters": n_parameters(denoiser),
-        "seconds": seconds,
-        "counts": list(data.counts),
-        "contrast": list(data.contrast),
-        "torch_version": torch.__version__,
-        "compute": dataclasses.asdict(compute),
-        "n_threads": torch.get_num_threads(),
-        "evaluations_per_snapshot": probe.n_pairs,
-        "provenance": provenance(subject="unet", seeds=[config.seed], device=compute.device, dtype="float32"),
-        "n_snapshots": len(snapshots),
-    }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, info=np.array(json.dumps(info)), **arrays)  # type: ignore[arg-type]
-    save()
-    write_atomic(raw, lambda path: path.write_bytes(buffer.getvalue()))
-    status(done=True, seconds={k: round(v, 1) for k, v in seconds.items()})
-    return raw
+        run.advance()
+    return run.finish()

@@ -12,13 +12,14 @@ pytest.importorskip("pytest_benchmark")
 pytest.importorskip("torch")
 import torch
 
+from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import ProbeConfig, RunConfig
 from diffclaims.unet.data import PreparedData
-from diffclaims.unet.objective import NetworkDenoiser
+from diffclaims.unet.pilot import others
 from diffclaims.unet.probes import Probe
 from diffclaims.unet.references import ClassMoments
 from diffclaims.unet.sampling import SAMPLERS, sample
-from diffclaims.unet.training import Compute, Stepper, build
+from diffclaims.unet.stepper import Stepper, build
 
 CPU = torch.device("cpu")
 CONFIG = RunConfig.of("benchmark")
@@ -47,23 +48,8 @@ def data():
     )
 
 
-def plain_step(module, images):
-    """A step as one writes it first: the same loss, torch's defaults."""
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
-
-    def step():
-        x = images[torch.randint(len(images), (BATCH,))]
-        sigma = torch.exp(torch.empty(BATCH).uniform_(np.log(0.1), np.log(8.0)))
-        loss = module.loss(x, sigma, torch.randn_like(x)).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def _measure(benchmark, step):
-    benchmark.extra_info["images_a_step"] = BATCH
+def _measure(benchmark, step, models=1):
+    benchmark.extra_info["images_a_step"] = BATCH * models
     benchmark.pedantic(step, rounds=30, warmup_rounds=3)
 
 
@@ -74,35 +60,22 @@ def test_training_step(benchmark, data):
 
 
 @pytest.mark.benchmark(group="training step")
+def test_training_step_of_two_models_in_turn(benchmark, data):
+    steppers = [Stepper(CONFIG, data.train, Compute()) for _ in range(2)]
+    _measure(benchmark, lambda: [s(0) for s in steppers], models=2)
+
+
+@pytest.mark.benchmark(group="training step")
 def test_training_step_of_a_plain_loop(benchmark, data):
-    _measure(benchmark, plain_step(build(CONFIG, CPU), torch.from_numpy(data.train)))
+    step = others.plain(CONFIG, data.train, CPU)
+    _measure(benchmark, lambda: step(0))
 
 
 @pytest.mark.benchmark(group="training step")
 def test_training_step_of_diffusers(benchmark, data):
-    diffusers = pytest.importorskip("diffusers")
-
-    class Wrapped(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = diffusers.UNet2DModel(
-                sample_size=14,
-                in_channels=1,
-                out_channels=1,
-                layers_per_block=1,
-                block_out_channels=(16, 48),
-                down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-                up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-                norm_num_groups=4,
-                add_attention=False,
-            )
-
-        def forward(self, x, level):
-            return self.inner(x, level).sample
-
-    _measure(
-        benchmark, plain_step(NetworkDenoiser(Wrapped(), CONFIG.objective), torch.from_numpy(data.train))
-    )
+    pytest.importorskip("diffusers")
+    step = others.diffusers(CONFIG, data.train, CPU)
+    _measure(benchmark, lambda: step(0))
 
 
 @pytest.mark.benchmark(group="sampling 128 images")

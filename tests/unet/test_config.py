@@ -118,3 +118,19 @@ def test_recorded_runs_need_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert "install diffclaims[unet]" in done.stderr
+
+
+def test_the_gpu_preset_asks_what_the_claims_need():
+    found = runs("gpu")
+    first = {r.name: r for r in reversed(found)}
+    pair = [r for r in first.values() if len(r.data.classes) == 2]
+    assert {r.data.weights[0] for r in pair} == {0.5, 0.3, 0.1, 0.05, 0.9}
+    assert {r.data.size for r in pair if r.data.size_of == "n_class"} == {64, 128}
+    assert [r.name for r in pair if r.data.control == "variance-swap"] == ["swap-n64"]
+    assert [r.name for r in first.values() if len(r.data.classes) == 10] == ["ten-n64"]
+    for r in pair:
+        s = r.sample
+        assert s.uturn_starts * s.uturn_returns >= 128
+        assert len(s.uturn_at) == 2
+    assert all(r.data.resolution == 28 and 28 // 2 ** (len(r.network.multipliers) - 1) == 7 for r in found)
+    assert min(sum(r.name == name for r in found) for name in first) >= 3

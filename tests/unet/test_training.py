@@ -18,11 +18,12 @@ import torch
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.unet.campaign import order_for, place_of, run_campaign
+from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import NetworkConfig, ObjectiveConfig, RunConfig
 from diffclaims.unet.files import locked, write_atomic
 from diffclaims.unet.network import UNet
 from diffclaims.unet.objective import NetworkDenoiser, ddpm_levels, draw_levels
-from diffclaims.unet.training import CONFIG, RAW, STATE, STATUS, Compute, RunRefused, train
+from diffclaims.unet.training import CONFIG, RAW, STATE, STATUS, RunRefused, train
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -88,7 +89,8 @@ import torch; torch.set_num_threads(1)
 from pathlib import Path
 from synthetic import make_source
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.training import Compute, train
+from diffclaims.unet.compute import Compute
+from diffclaims.unet.training import train
 train(RunConfig.from_json({config.to_json()!r}), make_source(), Path({str(tmp_path / "killed")!r}),
       compute=Compute(save_every=0.0), report=lambda line: None)
 """
