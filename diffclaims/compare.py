@@ -21,7 +21,8 @@ from diffclaims.errors import InvalidInput
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
 from diffclaims.times import learning_times
-from diffclaims.unet.data import CLASS_NAMES, load_fashion_mnist, pixels
+from diffclaims.unet.classes import CLASS_NAMES
+from diffclaims.unet.data import load_fashion_mnist, pixels
 
 #: Training times of a comparison.
 N_TIMES = 60

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from diffclaims.unet.data import FashionMNIST, Images, contrasts, parse_class, pixels
+from diffclaims.unet.classes import parse_class
+from diffclaims.unet.data import FashionMNIST, Images, contrasts, pixels
 from diffclaims.unet.files import write_atomic
 from diffclaims.unet.randomness import CLASSIFIER, mix
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffclaims.errors import InvalidInput
-from diffclaims.unet.data import CLASS_NAMES, parse_class
+from diffclaims.unet.classes import CLASS_NAMES, parse_class
 
 #: Version of the meaning of a config; part of its key, so that old runs are never continued.
 CONFIG_VERSION = 1

@@ -8,34 +8,19 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-
-if TYPE_CHECKING:
-    from diffclaims.unet.config import DataConfig
+from diffclaims.unet.classes import parse_class
+from diffclaims.unet.config import DataConfig
 
 Images = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 #: Environment variable that names the data folder where no option does.
 DATA_VARIABLE = "DIFFCLAIMS_DATA"
-
-CLASS_NAMES = (
-    "T-shirt",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Boot",
-)
 
 
 @dataclass(frozen=True)
@@ -176,26 +161,6 @@ def load_fashion_mnist(
         test_images=_read(folder, "t10k-images-idx3-ubyte"),
         test_labels=_read(folder, "t10k-labels-idx1-ubyte"),
     )
-
-
-def parse_class(name: str) -> tuple[int, int, int]:
-    """Return label, part and number of parts of a class name such as ``"Bag"`` or ``"Bag:1/2"``.
-
-    Raises
-    ------
-    InvalidInput
-        If there is no such class or part.
-    """
-    base, _, part = name.partition(":")
-    fix = "write a class name, or for example Bag:1/2 for the first half of the class"
-    if base not in CLASS_NAMES:
-        raise InvalidInput.of("class", name, f"be one of {', '.join(CLASS_NAMES)}", fix)
-    if not part:
-        return CLASS_NAMES.index(base), 0, 1
-    index, _, total = part.partition("/")
-    if not (index.isdigit() and total.isdigit() and 1 <= int(index) <= int(total) <= 10):
-        raise InvalidInput.of("class", name, "name a part i/m with 1 <= i <= m <= 10", fix)
-    return CLASS_NAMES.index(base), int(index) - 1, int(total)
 
 
 def pixels(images: Bytes, resolution: int) -> Images:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffclaims.errors import InvalidInput
+from diffclaims.unet.classes import CLASS_NAMES
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data import CLASS_NAMES
 
 Settings = Mapping[str, Any]
 

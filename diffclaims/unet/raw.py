@@ -17,7 +17,7 @@ from diffclaims.model import RandomFeatures
 from diffclaims.unet.config import ObjectiveConfig, RunConfig
 from diffclaims.unet.data import PreparedData
 from diffclaims.unet.network import n_parameters
-from diffclaims.unet.training import build
+from diffclaims.unet.stepper import build
 
 Floats = NDArray[np.float64]
 

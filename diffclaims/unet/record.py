@@ -19,8 +19,9 @@ import xarray as xr
 from diffclaims.experiment import Experiment
 from diffclaims.provenance import provenance
 from diffclaims.schema import SCHEMAS, stamp
+from diffclaims.unet.classes import parse_class
 from diffclaims.unet.classifier import Classifier, train_classifier
-from diffclaims.unet.data import FashionMNIST, PreparedData, parse_class, prepare
+from diffclaims.unet.data import FashionMNIST, PreparedData, prepare
 from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, ClassImages, Curves
 from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.probes import Probe
@@ -28,7 +29,7 @@ from diffclaims.unet.randomness import mix
 from diffclaims.unet.raw import Floats, RawRun, experiment_of
 from diffclaims.unet.references import ClassMoments
 from diffclaims.unet.sampling import SAMPLERS
-from diffclaims.unet.training import build
+from diffclaims.unet.stepper import build
 from diffclaims.unet.turns import speciation
 
 #: Resamplings of the images behind the standard errors of times, and how many of them are kept.

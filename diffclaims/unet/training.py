@@ -31,7 +31,6 @@ from diffclaims.unet.probes import Probe
 from diffclaims.unet.references import ClassMoments
 from diffclaims.unet.snapshots import Arrays, Schedule, measure_samples, measure_uturns
 from diffclaims.unet.stepper import Stepper
-from diffclaims.unet.stepper import build as build
 
 RAW, STATE, CONFIG, STATUS = "raw.npz", "state.pt", "config.json", "status.jsonl"
 

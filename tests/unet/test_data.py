@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
 from diffclaims.unet import data
+from diffclaims.unet.classes import CLASS_NAMES, parse_class
 from diffclaims.unet.config import DataConfig
-from diffclaims.unet.data import DataError, load_fashion_mnist, parse_class, prepare
+from diffclaims.unet.data import DataError, load_fashion_mnist, prepare
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_the_three_ways_to_count():
 def test_counts_of_n_total_add_up_and_follow_the_weights(raw, size):
     weights = np.array(raw) / sum(raw)
     counts = DataConfig(
-        classes=data.CLASS_NAMES[: len(raw)], size=size, size_of="n_total", weights=tuple(weights.tolist())
+        classes=CLASS_NAMES[: len(raw)], size=size, size_of="n_total", weights=tuple(weights.tolist())
     )
     try:
         found = np.array(counts.counts())
