@@ -115,10 +115,6 @@ class UNetSubject:
             folder = self.results or Path(".diffclaims") / "unet" / self.preset
             runs = self._runs(name)
             paths = run_campaign(runs, self._data(), folder, compute=Compute())
-            if len(paths) < len(runs):
-                raise NotMeasured(
-                    f"another process is training {name} in {folder}; ask again when it is done"
-                )
             command = f"python -m diffclaims.unet train --preset {self.preset}"
             _, self._measured[name] = analyse(
                 paths, self._data(), campaign=self.preset, command=command, cache=folder / "classifiers"

@@ -30,6 +30,9 @@ from diffclaims.unet.data import FashionMNIST
 from diffclaims.unet.files import locked
 from diffclaims.unet.training import RAW, Run, finished
 
+#: Seconds between looks at runs that other processes have under way.
+POLL = 1.0
+
 
 def place_of(environ: Mapping[str, str] | None = None) -> tuple[int, int]:
     """Return this process's number and the number of processes, as torchrun tells them; (0, 1) alone.
@@ -74,6 +77,9 @@ def run_campaign(
 ) -> list[Path]:
     """Do what is left of the runs; return the raw files that are there at the end.
 
+    Runs that other processes have under way are waited for, and taken over should those end: every process
+    of a campaign returns when all of it is done.
+
     Parameters
     ----------
     at_once : int
@@ -93,7 +99,7 @@ def run_campaign(
         raise InvalidInput.of("at_once", at_once, "be at least 1", "give a number of runs")
     tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
     rank, world = place_of()
-    began = time.monotonic()
+    began, waited = time.monotonic(), False
 
     def late(run: RunConfig) -> bool:
         if stop_after is None or time.monotonic() - began <= stop_after:
@@ -103,18 +109,28 @@ def run_campaign(
 
     with ExitStack() as everything:
         left = deque(order_for(runs, rank, world))
+        elsewhere: list[RunConfig] = []
         held: list[_Held] = []
-        while left or held:
+        while left or held or elsewhere:
             while left and len(held) < at_once:
                 run = left.popleft()
                 if finished(results / run.folder, run) or late(run):
                     continue
-                lock = everything.enter_context(ExitStack())
-                if lock.enter_context(locked(results / run.folder)):
-                    held.append(
-                        _Held(Run(run, source, results / run.folder, compute=compute, say=tell), lock)
-                    )
+                lock = ExitStack()
+                if not lock.enter_context(locked(results / run.folder)):
+                    lock.close()
+                    elsewhere.append(run)
+                    continue
+                everything.enter_context(lock)
+                held.append(_Held(Run(run, source, results / run.folder, compute=compute, say=tell), lock))
             _take_turns(held)
+            if elsewhere and not left and not held:
+                if not waited:
+                    tell(f"waiting for {', '.join(r.folder for r in elsewhere)}, which other processes train")
+                    waited = True
+                time.sleep(POLL)
+                left.extend(elsewhere)
+                elsewhere.clear()
     return [results / r.folder / RAW for r in runs if (results / r.folder / RAW).exists()]
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ pytest.importorskip("torch")
 import torch
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.unet import campaign
 from diffclaims.unet.campaign import run_campaign
 from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
@@ -133,16 +135,27 @@ run_campaign(runs, make_source(), Path({str(results)!r}), at_once=2, say=lambda 
         assert_equal(whole, raw)
 
 
-def test_a_run_that_another_holds_is_left_and_locks_are_given_back(source, tmp_path):
+def test_a_run_that_another_holds_is_waited_for_and_taken_over(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign, "POLL", 0.01)
     runs = some_runs(sample_at=(), uturn_at=())
-    with locked(tmp_path / runs[1].folder) as mine:
-        assert mine
-        done = run_campaign(runs, source, tmp_path, compute=Compute(), at_once=3, say=quiet)
-    assert done == [tmp_path / r.folder / RAW for r in runs if r is not runs[1]]
+    said = []
+    with ExitStack() as other:
+        assert other.enter_context(locked(tmp_path / runs[1].folder))
+
+        def say(line):
+            """The other process ends, without a result, once all others are done."""
+            said.append(line)
+            if "waiting for" in line:
+                ready = [(tmp_path / r.folder / RAW).exists() for r in runs]
+                assert ready == [True, False, True, True]
+                other.close()
+
+        done = run_campaign(runs, source, tmp_path, compute=Compute(), at_once=3, say=say)
+    assert done == [tmp_path / r.folder / RAW for r in runs]
+    assert sum("waiting for b/seed0" in line for line in said) == 1
     for run in runs:
         with locked(tmp_path / run.folder) as free:
             assert free
-    assert len(run_campaign(runs, source, tmp_path, compute=Compute(), at_once=3, say=quiet)) == 4
 
 
 def test_one_that_diverges_does_not_cost_the_others_their_steps(source, tmp_path):

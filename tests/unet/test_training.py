@@ -23,7 +23,7 @@ from diffclaims.unet.config import NetworkConfig, ObjectiveConfig, RunConfig
 from diffclaims.unet.files import locked, write_atomic
 from diffclaims.unet.network import UNet
 from diffclaims.unet.objective import NetworkDenoiser, ddpm_levels, draw_levels
-from diffclaims.unet.training import CONFIG, RAW, STATE, STATUS, RunRefused, train
+from diffclaims.unet.training import CONFIG, STATE, STATUS, RunRefused, train
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -214,16 +214,34 @@ def test_processes_share_all_runs_their_own_first():
     assert [r.seed for r in orders[1]] == [1, 3, 0, 2, 4]
 
 
-def test_a_run_held_by_another_process_is_left_to_it(source, tmp_path, monkeypatch):
+def test_nothing_starts_after_its_time(source, tmp_path, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     quick = {**TINY, "steps": 3, "sample_at": (), "uturn_at": ()}
     runs = [RunConfig.of("r", seed=s, **quick) for s in (0, 1)]
-    with locked(tmp_path / runs[0].folder) as mine:
-        assert mine
-        done = run_campaign(runs, source, tmp_path, compute=Compute(), say=quiet)
-    assert done == [tmp_path / runs[1].folder / RAW]
-    assert len(run_campaign(runs, source, tmp_path, compute=Compute(), say=quiet)) == 2
-    assert run_campaign(runs, source, tmp_path / "late", compute=Compute(), say=quiet, stop_after=-1) == []
+    with locked(tmp_path / runs[0].folder):
+        assert run_campaign(runs, source, tmp_path, compute=Compute(), say=quiet, stop_after=-1) == []
+
+
+@pytest.mark.slow
+def test_processes_of_a_launcher_end_together_when_all_is_done(tmp_path):
+    """A process that is done must not end with a failure, or torchrun kills the ones that are not."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch; torch.set_num_threads(1)
+from pathlib import Path
+from synthetic import make_source, TINY
+from diffclaims.unet.campaign import run_campaign
+from diffclaims.unet.compute import Compute
+from diffclaims.unet.config import RunConfig
+runs = [RunConfig.of("r", seed=s, **{{**TINY, "steps": 5 if s else 400}}) for s in (0, 1, 2)]
+done = run_campaign(runs, make_source(), Path({str(tmp_path / "runs")!r}), compute=Compute())
+raise SystemExit(0 if len(done) == 3 else 1)
+"""
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(path)]
+    assert subprocess.run(words, capture_output=True, text=True, timeout=300).returncode == 0
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
