@@ -37,6 +37,11 @@ ROUNDING = 1e-9
 #: Dimensions along which measurements are smooth, and how many points of them are kept.
 _SMOOTH = ("training_time", "diffusion_time")
 MOST_POINTS = 50
+#: Attributes of a measurement that the root of the tree or the group `config` has.
+_ELSEWHERE = (
+    *("subject", "diffclaims_version", "numpy_version", "scipy_version", "python_version", "commit", "dirty"),
+    *("created_at", "seeds", "device", "dtype", "experiment", "experiment_key", "schema_version"),
+)
 _GROUPS = ("measurement", "verdict", "config")
 _LOST = "is recorded, but was not measured"
 _ADDED = "was measured, but is not recorded"
@@ -113,8 +118,9 @@ def _slim(dataset: xr.Dataset) -> xr.Dataset:
         if step > 1:
             dataset = dataset.isel({dim: slice(None, None, step)})
     kept = {k: dataset.attrs[k] for k in ("accuracy", "accuracy_relative", "schema") if k in dataset.attrs}
+    rest = {k: v for k, v in dataset.attrs.items() if k not in (*kept, *_ELSEWHERE)}
     slim = dataset.copy()
-    slim.attrs = {**kept, "attributes": json.dumps(dict(dataset.attrs), sort_keys=True, default=str)}
+    slim.attrs = {**kept, "attributes": json.dumps(rest, sort_keys=True, default=str)}
     return slim
 
 

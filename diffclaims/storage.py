@@ -25,8 +25,8 @@ CHECKSUM = "checksum"
 PACKED = "more_attributes"
 #: Attributes that stay visible to any reader of NetCDF files.
 VISIBLE = (CHECKSUM, "schema", "schema_version", "subject", "commit", "created_at")
-#: Arrays of fewer bytes than this are not worth the overhead of compressed chunks.
-_COMPRESS_FROM = 4096
+#: Arrays of fewer bytes than this are not worth the overhead of compressed chunks, which is kilobytes each.
+_COMPRESS_FROM = 12_000
 
 
 def _plain(value: Any) -> Any:

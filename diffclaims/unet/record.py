@@ -119,7 +119,6 @@ def run_datasets(
         variables[f"{split}_loss"] = (by_time, move(np.nanmean(per_image, axis=-1)))
         variables[f"{split}_loss_stderr"] = (by_time, move(_standard_error(per_image)))
         variables[f"{split}_loss_by_noise"] = (by_noise, move(np.nanmean(loss, axis=-1)))
-        variables[f"{split}_loss_by_noise_stderr"] = (by_noise, move(_standard_error(loss)))
         variables[f"{split}_log_ratio_by_noise"] = (by_noise, move(np.nanmean(ratio, axis=-1)))
     coordinates = {
         "class": list(data.classes),
@@ -280,7 +279,6 @@ _LONG_NAMES = {
         "squared Frechet distance to real images in standardized features of the classifier",
     ),
     "kernel_distance": ("1", "squared maximum mean discrepancy to real images in standardized features"),
-    "balance_violation": ("1", "w_k P(k->l) - w_l P(l->k); 0 for a perfect score"),
     "oracle_transition": ("1", "the same of Gaussian classes with the data's moments, exactly"),
     "noise_level": ("pixel", "standard deviation of the noise"),
     "training_time": ("step", "optimizer step"),

@@ -45,7 +45,9 @@ def speciation(
     """Return the "speciation" dataset of a run, without the seed dimension.
 
     U-turns at the first snapshot that has any are what claims read; those at the last one, where the network has
-    learned its training images more than their distribution, are kept beside them as ``late_...``.
+    learned its training images more than their distribution, are kept beside them as ``late_...``. How far they
+    are from detailed balance follows from ``transition`` and ``weight``: see
+    `diffclaims.returns.detailed_balance_violation`.
 
     Parameters
     ----------
@@ -94,9 +96,6 @@ def _turned(
     own = np.arange(k_all)
     committed = votes[own, :, :, own]  # (K, level, start); a tie counts as its share
     weights = np.array(data.counts) / sum(data.counts)
-    # Equal classes of a perfect score exchange equal flows, w_k P(k->l) = w_l P(l->k).
-    flow = weights[:, None, None] * np.moveaxis(mean, 1, 2)
-    flow_error = weights[:, None, None] * np.moveaxis(stderr, 1, 2)
     rng = np.random.default_rng(mix(cfg.seed, UTURN, 999))
     oracle, oracle_commitment = oracle_uturns(list(real), levels, moments, weights, rng=rng)
     by = ("class", "diffusion_time")
@@ -111,8 +110,6 @@ def _turned(
             "transition": (to, np.moveaxis(mean, 1, 2)),
             "transition_stderr": (to, np.moveaxis(stderr, 1, 2)),
             "rejected_share": (by, (label == k_all).mean(axis=(2, 3))),
-            "balance_violation": (to, flow - np.swapaxes(flow, 0, 1)),
-            "balance_violation_stderr": (to, np.sqrt(flow_error**2 + np.swapaxes(flow_error, 0, 1) ** 2)),
             "oracle_transition": (to, oracle),
             "oracle_return_probability": (by, np.stack([oracle[k, k] for k in own])),
             "oracle_commitment": (by, oracle_commitment),
