@@ -60,12 +60,11 @@ def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
     curves = [subject.learning_curves(e) for e in ordered]
     levels = levels_of(curves[0], milestone)
     found = [[_lead(c, milestone, level) for c in curves] for level in levels]
-    n_seeds = min(c.sizes.get("seed", 0) for c in curves)
-    dims = ("threshold", "weight", "seed") if n_seeds else ("threshold", "weight")
-    # Runs at one weight may have more seeds than at another; those that all have are compared.
-    seeds = slice(n_seeds) if n_seeds else 0
+    # Runs at one weight may have more seeds than at another; NaN where one was not run.
+    seeds = np.unique([s for c in curves if "seed" in c.coords for s in c["seed"].values]).astype(np.int64)
+    dims = ("threshold", "weight", "seed") if seeds.size else ("threshold", "weight")
     low, high = (
-        np.array([[getattr(v, side)[seeds] for v in row] for row in found]) for side in ("low", "high")
+        np.array([[_in_order(v, side, seeds) for v in row] for row in found]) for side in ("low", "high")
     )
     error = np.array([[v.accuracy for v in row] for row in found])
     accuracy = {"accuracy": float(error.max())}
@@ -80,7 +79,9 @@ def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
         },
         attrs={"long_name": "ln(tau_low/tau_high) by weight of class 0, of higher variance"},
     )
-    if (low != high).any():
+    if seeds.size:
+        leads = leads.assign_coords(seed=seeds)
+    if (low < high).any():
         leads["lead_at_most"] = (dims, high, accuracy)
     data = {"leads": leads}
     if subject.tags.exact and subject.tags.gaussian:
@@ -100,7 +101,8 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
             leads[name].values[i].reshape(weights.size, -1)
             for name in ("lead", "lead_at_most" if "lead_at_most" in leads else "lead")
         )
-        lead = [LogTime(*v) for v in zip(low, high, leads["lead_accuracy"].values[i], strict=True)]
+        error = leads["lead_accuracy"].values[i]
+        lead = [_measured(*v, leads) for v in zip(low, high, error, strict=True)]
         at = f"tau_{milestone} at {level}" if milestone != "best" else "tau_best"
 
         def add(name: str, value: LogTime, detail: str = "") -> None:
@@ -117,6 +119,26 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
 def _lead(curves: xr.Dataset, milestone: Milestone, level: float | str) -> LogTime:
     """ln(tau_low/tau_high) by seed: above 0 the higher-variance class 0 is first."""
     return log_time(curves, milestone, level, 1) - log_time(curves, milestone, level, 0)
+
+
+def _in_order(lead: LogTime, side: str, seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One limit of a lead by all seeds; a number for an exact subject."""
+    values = np.asarray(getattr(lead, side))
+    if lead.seeds is None:
+        return np.asarray(values[0])
+    out = np.full(seeds.size, np.nan)
+    out[np.searchsorted(seeds, lead.seeds)] = values
+    return out
+
+
+def _measured(
+    low: NDArray[np.float64], high: NDArray[np.float64], error: float, leads: xr.Dataset
+) -> LogTime:
+    """Undo `_in_order`."""
+    if "seed" not in leads.coords:
+        return LogTime(low, high, error)
+    there = ~np.isnan(low)
+    return LogTime(low[there], high[there], error, leads["seed"].values[there])
 
 
 def _critical_weights(

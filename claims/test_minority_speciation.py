@@ -110,7 +110,8 @@ def _log_time(times: xr.Dataset, which: int) -> LogTime:
     if "seed" not in times["speciation_time"].dims:
         return LogTime(t, t)
     first, last = math.log(times.attrs["grid_first"]), math.log(times.attrs["grid_last"])
-    return LogTime(np.where(np.isposinf(t), last, t), np.where(np.isneginf(t), first, t))
+    low, high = np.where(np.isposinf(t), last, t), np.where(np.isneginf(t), first, t)
+    return LogTime(low, high, seeds=times["seed"].values)
 
 
 def _compare(name: str, top: xr.Dataset, i: int, bottom: xr.Dataset, j: int) -> Effect:

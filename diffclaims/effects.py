@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims import times
+from diffclaims.errors import NotMeasured
 from diffclaims.verdict import Effect
 
 Floats = NDArray[np.float64]
@@ -71,20 +72,29 @@ class LogTime:
         Limits; equal where the value is known. Infinite where there is none on that side.
     accuracy : float
         Numerical accuracy of the values.
+    seeds : ndarray of int, shape (n_seeds,), optional
+        Which seeds they are, so that values of the same runs are compared.
     """
 
     low: Floats
     high: Floats
     accuracy: float = 0.0
+    seeds: NDArray[np.int64] | None = None
 
     def __sub__(self, first: LogTime) -> LogTime:
-        """``ln(self/first)``; two times that are both never reached are a tie, not NaN."""
-        return LogTime(
-            _minus(self.low, first.high), _minus(self.high, first.low), self.accuracy + first.accuracy
-        )
+        """``ln(self/first)`` in the seeds that both have; two times that are never reached are a tie, not NaN."""
+        a, b = self, first
+        if a.seeds is not None and b.seeds is not None and not np.array_equal(a.seeds, b.seeds):
+            _, i, j = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+            a, b = a._take(i), b._take(j)
+        return LogTime(_minus(a.low, b.high), _minus(a.high, b.low), a.accuracy + b.accuracy, a.seeds)
 
     def __neg__(self) -> LogTime:
-        return LogTime(-self.high, -self.low, self.accuracy)
+        return LogTime(-self.high, -self.low, self.accuracy, self.seeds)
+
+    def _take(self, which: NDArray[np.intp]) -> LogTime:
+        assert self.seeds is not None
+        return LogTime(self.low[which], self.high[which], self.accuracy, self.seeds[which])
 
 
 def _minus(a: Floats, b: Floats) -> Floats:
@@ -113,16 +123,17 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
         they do not reach is never reached.
     """
     variable, dim = STATED[milestone]
+    seeds = np.asarray(curves["seed"].values) if "seed" in curves.coords else None
     if variable in curves:
         stated = curves[variable].isel({"class": which})
         stated = stated.sel({dim: level}) if dim else stated
         values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
         end = np.log(float(curves["training_time"].values[-1]))
-        return LogTime(np.where(np.isposinf(values), end, values), values)
+        return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
     threshold = level if isinstance(level, float) else 0.0
     known, bound = times.log_time(curves, milestone, threshold, which)
     known = np.atleast_1d(known)
-    return LogTime(known, known, 0.0 if bound is None else float(np.max(bound)))
+    return LogTime(known, known, 0.0 if bound is None else float(np.max(bound)), seeds)
 
 
 def effect(
@@ -141,6 +152,8 @@ def effect(
         one = Effect.from_samples(name, values, threshold=threshold, accuracy=found.accuracy)
         return dataclasses.replace(one, detail=detail)
 
+    if not found.low.size:
+        raise NotMeasured("the experiments that are compared have no seed in common")
     open_ended = found.low != found.high
     if not open_ended.any():
         return of(found.low)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from diffclaims.claim import load_claims
 from diffclaims.effects import LogTime, effect, log_time, order_effects
+from diffclaims.errors import NotMeasured
 from diffclaims.mutants import Mutant
 from diffclaims.provenance import provenance
 from diffclaims.schema import stamp
@@ -109,6 +110,19 @@ def test_what_a_run_does_not_reach_is_later_than_its_end():
 def mem_order(dataset, first, later):
     (only,) = order_effects(dataset, first=first, later=later, milestones=["mem"])
     return only
+
+
+def test_only_the_same_seeds_are_compared():
+    """Experiments may have unlike numbers of seeds, as campaigns that grow do."""
+    one = LogTime(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]), 0.1, np.array([0, 1, 5]))
+    two = LogTime(np.array([30.0, 10.0]), np.array([40.0, 10.0]), 0.2, np.array([5, 0]))
+    ratio = two - one
+    np.testing.assert_array_equal(ratio.seeds, [0, 5])
+    np.testing.assert_array_equal(ratio.low, [9.0, 27.0])
+    np.testing.assert_array_equal(ratio.high, [9.0, 37.0])
+    assert ratio.accuracy == pytest.approx(0.3)
+    with pytest.raises(NotMeasured, match="no seed in common"):
+        effect("x", one - LogTime(np.zeros(1), np.zeros(1), seeds=np.array([7])), stochastic=True)
 
 
 def test_bounds_can_make_a_claim_hold_or_fail():
