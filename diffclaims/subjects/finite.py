@@ -11,6 +11,11 @@ from diffclaims.errors import NotMeasured
 from diffclaims.experiment import Experiment
 from diffclaims.subjects.protocol import Tags
 
+#: Accuracy that is asked of the theory where it only says how long to look.
+EXPECTED = 1e-2
+#: How much longer than the theory expects: finite size comes later.
+LONGER = 3.0
+
 _TAGS = Tags(
     exact=False,
     stochastic=True,
@@ -32,7 +37,7 @@ class FiniteSubject:
     seeds, speciation_seeds : int
         How many seeds, of the learning curves and of the U-turns.
     n_times : int
-        Training times of a curve, log-spaced over all of learning.
+        Training times over all of learning, log-spaced; a curve has those up to its last milestone and some more.
     n_points : int
         Points of each class and diffusion time in a U-turn, per seed.
     n_steps : int
@@ -66,14 +71,17 @@ class FiniteSubject:
         return _TAGS
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """Losses by seed, at the training times where the theory expects something to happen."""
+        """Losses by seed, until some time after the theory expects the last milestone."""
         from diffclaims import finite
+        from diffclaims.subjects.theory import Theory
         from diffclaims.theory.curves import default_training_times
 
         self._takes(experiment, self.n_dims)
+        times = default_training_times(experiment.mixture, experiment.model, self.n_times)
+        expected = Theory(accuracy=EXPECTED, n_times=self.n_times).learning_curves(experiment)
         return finite.learning_curves(
             experiment,
-            default_training_times(experiment.mixture, experiment.model, self.n_times),
+            times[times <= LONGER * float(expected["training_time"].values[-1])],
             n_dims=self.n_dims,
             seeds=self.seeds,
             backend=self.backend,
