@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 from rich.table import Table
+from scipy import stats
 
 from diffclaims import locate, storage, theory
 from diffclaims.errors import InvalidInput
@@ -71,14 +72,14 @@ def compare_ranks(curves: xr.Dataset) -> xr.Dataset:
         By class ``measured`` (mean over seeds of ln tau_gen, main definition), ``measured_stderr``,
         ``class_variance``, ``effective_dimension``, and ``predicted(centroids, class)`` (ln tau_gen at 0.5). By
         ``centroids`` the rank ``correlation`` with ``correlation_low``, ``correlation_high`` (95 % from seeds and
-        images) and ``p_value``; the same for ``variance_correlation``, with 1/variance as the prediction.
+        images) and ``p_value``; the same for ``variance_correlation``, with 1/variance as the prediction; and
+        ``correlation_by_definition(centroids, gen_definition)``, where others than the main one stand beside it.
     """
     experiment = Experiment.from_json(curves.attrs["experiment"])
     m = experiment.mixture
-    main = np.log(
-        curves["tau_gen_by_definition"].isel(gen_definition=0).transpose("seed", "class").values.astype(float)
-    )
-    n = len(main)
+    order = ("gen_definition", "seed", "class")
+    measured = np.log(curves["tau_gen_by_definition"].transpose(*order).values.astype(np.float64))
+    main, n = measured[0], measured.shape[1]
     predicted = [
         predicted_times(experiment, centroids=c == CENTROIDS[0])["tau_gen"].values for c in CENTROIDS
     ]
@@ -105,13 +106,26 @@ def compare_ranks(curves: xr.Dataset) -> xr.Dataset:
             "correlation_low": field("low"),
             "correlation_high": field("high"),
             "p_value": field("p_value"),
+            "correlation_by_definition": (
+                ("centroids", "gen_definition"),
+                [[_spearman(d.mean(axis=0), p) for d in measured] for p in predicted],
+            ),
             "variance_correlation": by_variance.correlation,
             "variance_correlation_low": by_variance.low,
             "variance_correlation_high": by_variance.high,
         },
-        {"class": curves["class"].values.astype(str), "centroids": list(CENTROIDS)},
+        {
+            "class": curves["class"].values.astype(str),
+            "centroids": list(CENTROIDS),
+            "gen_definition": curves["gen_definition"].values.astype(str),
+        },
         provenance(subject="unet", experiment=experiment, seeds=list(map(int, curves["seed"].values))),
     )
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation; 0 where a definition tells no class from another."""
+    return float(stats.spearmanr(a, b).statistic) if np.ptp(stats.rankdata(a)) > 0 else 0.0
 
 
 def run(args: argparse.Namespace) -> int:

@@ -241,7 +241,7 @@ class RankAgreement:
 def rank_agreement(
     curves: xr.Dataset, predicted: ArrayLike, milestone: Milestone = "gen", *, n: int = 4000, seed: int = 0
 ) -> RankAgreement:
-    """Compare the order in which classes are learned with a predicted one.
+    """Compare the order in which classes are learned, by the main definition, with a predicted one.
 
     Parameters
     ----------
