@@ -17,7 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
     "converge": ("diffclaims.converge", "how fast finite size approaches the theory, in named cases"),
     "compare": ("diffclaims.compare", "real images at finite size beside the theory of their moments"),
-    "ranks": ("diffclaims.ranks", "the order in which U-Nets learn many classes beside the theory's"),
+    "predict": (
+        "diffclaims.predict",
+        "orders in which U-Nets learned classes beside those that theory predicts",
+    ),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
     "explore": ("diffclaims.explore", "search the regime of a claim for its weakest margin"),
     "map": ("diffclaims.maps.command", "map a claim over one to three parameters"),
