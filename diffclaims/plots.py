@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from diffclaims import storage
+from diffclaims.effects import STATED
 from diffclaims.errors import BaselineError, DiffclaimsError, InvalidInput
 from diffclaims.extras import need
 from diffclaims.schema import validate
@@ -82,8 +83,8 @@ def learning_curves(ds: xr.Dataset, finite: xr.Dataset | None = None, ax: Any = 
     if finite is not None:
         validate(finite, "curves", who="plots.learning_curves")
     ax = _frame(ax, (7.0, 4.4))
+    times = _times(ds)
     mean = ds.mean("seed", keep_attrs=True) if "seed" in ds.dims else ds
-    times = learning_times(mean)
     tau = mean["training_time"].values
     for k, label in enumerate(mean["class"].values):
         color = COLORS[k % len(COLORS)]
@@ -107,6 +108,17 @@ def learning_curves(ds: xr.Dataset, finite: xr.Dataset | None = None, ax: Any = 
     ax.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     _legend(ax, finite)
     return ax  # type: ignore[no-any-return]
+
+
+def _times(ds: xr.Dataset) -> xr.Dataset:
+    """The three times of each class: as the dataset states them, in its middle seed, else read off its mean."""
+    stated = {name: STATED[name.removeprefix("tau_")] for name in _MARKERS}  # type: ignore[index]
+    if not all(variable in ds for variable, _ in stated.values()):
+        return learning_times(ds.mean("seed", keep_attrs=True) if "seed" in ds.dims else ds)
+    main = {
+        name: ds[variable].isel({dim: 0}) if dim else ds[variable] for name, (variable, dim) in stated.items()
+    }
+    return xr.Dataset({n: v.median("seed") if "seed" in v.dims else v for n, v in main.items()})
 
 
 def _points(ax: Any, one: xr.Dataset, color: str, span: tuple[float, float]) -> None:
@@ -327,6 +339,61 @@ def _line(ax: Any, ds: xr.Dataset, x: str) -> None:
     ax.set_ylabel(ds["margin"].attrs["long_name"])
 
 
+def draw_speciation(ds: xr.Dataset, ax: Any = None) -> Frame:
+    """Draw how often U-turns return to their class, by noise level or diffusion time.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Kind "speciation": points with standard errors, over seeds where there are seeds; where the dataset has
+        the exact answer of Gaussian classes, it is a dashed line; U-turns late in training are open points.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    """
+    validate(ds, "speciation", who="plots.draw_speciation")
+    ax = _frame(ax, (6.0, 4.0))
+    by_noise = "noise_level" in ds.coords
+    x = ds["noise_level" if by_noise else "diffusion_time"].values
+    for k, label in enumerate(ds["class"].values):
+        color = COLORS[k % len(COLORS)]
+        one = ds.isel({"class": k})
+        for name, marker, fill in (
+            ("return_probability", "o", color),
+            ("late_return_probability", "s", "white"),
+        ):
+            if name in one:
+                mean, error = _over_seeds(one, name)
+                late = ", late in training" if name.startswith("late") else ""
+                ax.errorbar(
+                    x, mean, error, fmt=marker, color=color, mfc=fill, ms=5, capsize=2, label=f"{label}{late}"
+                )
+        if "oracle_return_probability" in one:
+            exact, _ = _over_seeds(one, "oracle_return_probability")
+            ax.plot(x, exact, color=color, lw=1.2, ls="--", label=f"{label}, Gaussian classes")
+    ax.set_xscale("log")
+    ticks = [v for v in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if x[0] <= v <= x[-1]]
+    ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel(r"noise level $\sigma$" if by_noise else "diffusion time $t$")
+    ax.set_ylabel("return probability")
+    ax.set_ylim(-0.03, 1.03)
+    ax.legend(frameon=False, fontsize=8)
+    return ax  # type: ignore[no-any-return]
+
+
+def _over_seeds(ds: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    values = ds[name]
+    if "seed" in values.dims:
+        n = values.sizes["seed"]
+        error = (
+            values.std("seed", ddof=1).values / np.sqrt(n)
+            if n > 1
+            else np.zeros(values.sizes["diffusion_time"])
+        )
+        return values.mean("seed").values, error
+    return values.values, ds[f"{name}_stderr"].values if f"{name}_stderr" in ds else np.zeros(values.size)
+
+
 def draw_convergence(ds: xr.Dataset, ax: Any = None) -> Frame:
     """Draw the bias of finite size against dimension, with the fitted powers.
 
@@ -365,7 +432,9 @@ def draw_convergence(ds: xr.Dataset, ax: Any = None) -> Frame:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="a map, recorded learning curves, or a convergence")
+    parser.add_argument(
+        "file", metavar="FILE", help="a map, recorded learning curves or U-turns, or a convergence"
+    )
     parser.add_argument("--finite", metavar="FILE", help="curves of a finite size, drawn on top as points")
     parser.add_argument("--out", required=True, metavar="PNG", help="the picture; .svg and .pdf work as well")
     parser.add_argument("--dpi", type=int, default=150, help="dots per inch (default: 150)")
@@ -383,6 +452,8 @@ def run(args: argparse.Namespace) -> int:
         from diffclaims.maps.result import read_map
 
         ax = draw_map(read_map(Path(args.file)))
+    elif kind == "speciation":
+        ax = draw_speciation(ds)
     elif kind == "convergence":
         ax = draw_convergence(ds)
     elif kind == "curves":

@@ -76,3 +76,29 @@ def test_matplotlib_is_asked_for_only_when_needed(monkeypatch, curves):
 def test_importing_plots_imports_no_matplotlib():
     code = "import sys, diffclaims.plots; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_u_turns_are_drawn_with_what_stands_beside_them(tmp_path):
+    mixture = GaussianMixture([0.2, 0.8], [1.0, 1.0], centroid_gram=[[0.5, -0.5], [-0.5, 0.5]])
+    ds = theory.speciation(mixture, np.geomspace(0.05, 3.0, 12), n_dims=50, rng=0)
+    assert len(plots.draw_speciation(ds).get_legend_handles_labels()[1]) == 2
+    turned = ds.expand_dims(seed=[0, 1]).assign_coords(noise_level=("diffusion_time", np.arange(1.0, 13.0)))
+    for name in ("oracle_return_probability", "late_return_probability"):
+        turned[name] = turned["return_probability"]
+    ax = plots.draw_speciation(turned)
+    assert len(ax.get_legend_handles_labels()[1]) == 6
+    assert "sigma" in ax.get_xlabel()
+
+
+def test_stated_times_are_marked_where_a_dataset_has_them(curves):
+    late = curves.sizes["training_time"] - 3
+    at = curves["training_time"].values[late]
+    stated = curves.assign(
+        tau_gen_by_definition=(("class", "gen_definition"), np.full((2, 1), at)),
+        tau_mem_by_definition=(("class", "mem_definition"), np.full((2, 1), np.inf)),
+        tau_best_by_loss=(("class",), np.full(2, at)),
+    )
+    marked = [
+        line.get_xdata()[0] for line in plots.learning_curves(stated).lines if len(line.get_xdata()) == 1
+    ]
+    assert marked == [at] * 4
