@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from diffclaims import plots, theory
+from matplotlib import pyplot
+
+from diffclaims import plots, storage, theory
 from diffclaims.claim import load_claims
 from diffclaims.cli import main
+from diffclaims.converge import CASES
 from diffclaims.subjects.recorded import Recorded
+from diffclaims.unet import results
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "img"
@@ -21,3 +25,26 @@ plots.save(frame.figure, IMAGES / "learning-curves.png")
 
 for path in sorted((ROOT / "baselines" / "maps").glob("*.nc")):
     main(["plot", str(path), "--out", str(IMAGES / f"map-{path.stem}.png")])
+
+# Finite size against theory: one panel a case.
+figure, panels = pyplot.subplots(2, 2, figsize=(9.0, 6.6), layout="constrained", sharex=True)
+for name, ax in zip(CASES, panels.flat, strict=True):
+    plots.draw_convergence(storage.read_dataset(ROOT / "baselines" / "converge" / f"{name}.nc"), ax)
+    ax.set_title(name, fontsize=9, loc="left", color="0.25")
+plots.save(figure, IMAGES / "convergence.png")
+
+# U-Nets: curves and U-turns, balanced beside a rare class of high variance.
+CAMPAIGN = ROOT / "baselines" / "unet" / "recorded" / "cpu"
+SHOWN = {"balanced-n64": "balanced, 64 images each", "bag0.1-n256": "Bag 0.1 of 256 images"}
+for kind, draw, picture in (
+    ("curves", plots.learning_curves, "unet-curves"),
+    ("speciation", plots.draw_speciation, "unet-returns"),
+):
+    recorded = results.load(CAMPAIGN, kind)
+    figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.2), layout="constrained", sharey=kind == "speciation")
+    for (name, title), ax in zip(SHOWN.items(), panels, strict=True):
+        draw(recorded[name], ax=ax)
+        ax.set_title(f"{title}, {recorded[name].sizes['seed']} seeds", fontsize=9, loc="left", color="0.25")
+    if kind == "curves":
+        panels[0].get_legend().remove()  # the same as the right one's, which lies outside
+    plots.save(figure, IMAGES / f"{picture}.png")
