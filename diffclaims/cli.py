@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.predict",
         "orders in which U-Nets learned classes beside those that theory predicts",
     ),
+    "definitions": (
+        "diffclaims.definitions",
+        "the claims under every definition of a time that a recording states",
+    ),
     "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
     "explore": ("diffclaims.explore", "search the regime of a claim for its weakest margin"),
     "map": ("diffclaims.maps.command", "map a claim over one to three parameters"),

@@ -41,7 +41,9 @@ for kind, draw, picture in (
     ("speciation", plots.draw_speciation, "unet-returns"),
 ):
     recorded = results.load(CAMPAIGN, kind)
-    figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.2), layout="constrained", sharey=kind == "speciation")
+    figure, panels = pyplot.subplots(
+        1, 2, figsize=(11.0, 4.2), layout="constrained", sharey=kind == "speciation"
+    )
     for (name, title), ax in zip(SHOWN.items(), panels, strict=True):
         draw(recorded[name], ax=ax)
         ax.set_title(f"{title}, {recorded[name].sizes['seed']} seeds", fontsize=9, loc="left", color="0.25")
