@@ -27,6 +27,7 @@ from diffclaims import storage
 from diffclaims.case import CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.provenance import provenance
+from diffclaims.returns import compact
 from diffclaims.subjects.recorded import RECORDING
 from diffclaims.verdict import quantile
 
@@ -113,6 +114,8 @@ def _slim(dataset: xr.Dataset) -> xr.Dataset:
     if RECORDING in dataset.attrs:
         # Kept, with a checksum, beside the baselines; the verdict is what can change.
         return xr.Dataset(attrs={RECORDING: dataset.attrs[RECORDING]})
+    if dataset.attrs.get("schema") == "speciation":
+        dataset = compact(dataset)
     for dim in _SMOOTH:
         step = -(-dataset.sizes.get(dim, 0) // MOST_POINTS)
         if step > 1:

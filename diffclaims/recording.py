@@ -18,6 +18,7 @@ from diffclaims import locate, storage
 from diffclaims.claim import load_claims
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.experiment import Experiment
+from diffclaims.returns import complete
 from diffclaims.subjects import registry
 from diffclaims.subjects.protocol import Subject, Tags
 from diffclaims.subjects.recorded import path_of, record
@@ -72,7 +73,7 @@ class Recorder:
         if path.exists():
             found = storage.read_dataset(path)
             if np.array_equal(found["diffusion_time"].values, np.asarray(diffusion_times)):
-                return found
+                return complete(found)
         return self._keep(experiment, self.subject.speciation(experiment, diffusion_times))
 
     def _keep(self, experiment: Experiment, dataset: xr.Dataset) -> xr.Dataset:

@@ -27,7 +27,7 @@ def detailed_balance_violation(dataset: xr.Dataset, weights: ArrayLike) -> xr.Da
     Parameters
     ----------
     dataset : xarray.Dataset
-        Of kind ``"speciation"``, with ``transition``.
+        Of kind ``"speciation"``, with ``transition`` or two classes.
     weights : array_like, shape (K,)
         Class probabilities in the order of the dataset's classes.
 
@@ -43,17 +43,18 @@ def detailed_balance_violation(dataset: xr.Dataset, weights: ArrayLike) -> xr.Da
     Raises
     ------
     InvalidInput
-        Without ``transition``, with one class, with weights that do not fit, or with no way to
-        tell an error.
+        Without ``transition`` for three classes or more, with one class, with weights that do not fit, or
+        with no way to tell an error.
     """
     pi = _weights(dataset, weights)
-    if "transition" not in dataset:
-        raise InvalidInput.of(
-            "dataset", sorted(map(str, dataset.data_vars)), "have the variable 'transition'", "measure it"
-        )
     if pi.size < 2:
         raise InvalidInput.of(
             "dataset", "one class", "have at least two classes", "nothing can be out of balance"
+        )
+    dataset = complete(dataset)
+    if "transition" not in dataset:
+        raise InvalidInput.of(
+            "dataset", sorted(map(str, dataset.data_vars)), "have the variable 'transition'", "measure it"
         )
     flow = _ordered(dataset["transition"], "class", "to_class") * pi[:, None, None]
     a, b = np.triu_indices(pi.size, 1)
@@ -80,6 +81,50 @@ def detailed_balance_violation(dataset: xr.Dataset, weights: ArrayLike) -> xr.Da
         },
         attrs=_kept_attrs(dataset),
     )
+
+
+def compact(dataset: xr.Dataset) -> xr.Dataset:
+    """Leave out of a "speciation" dataset of two classes what its return probabilities say already.
+
+    Of two classes, the U-turns that do not return end in the other: ``transition`` and its errors, and those of
+    variables that share the end of the name, follow from ``return_probability``. For files that are kept.
+    """
+    if dataset.sizes.get("class") != 2:
+        return dataset
+    names = map(str, dataset.data_vars)
+    said = [
+        n for n in names if "transition" in n and n.replace("transition", "return_probability") in dataset
+    ]
+    rest = dataset.drop_vars(said)
+    return (
+        rest.drop_dims("to_class") if all("to_class" not in v.dims for v in rest.data_vars.values()) else rest
+    )
+
+
+def complete(dataset: xr.Dataset) -> xr.Dataset:
+    """Put back what `compact` left out."""
+    if dataset.sizes.get("class") != 2:
+        return dataset
+    found = {}
+    for name, variable in dataset.data_vars.items():
+        to = str(name).replace("return_probability", "transition")
+        if "return_probability" in str(name) and to not in dataset:
+            own = variable.transpose(..., "class", "diffusion_time").values
+            other = own if to.endswith("_stderr") else 1.0 - own
+            pairs = np.stack([np.stack([a, b], axis=-2) for a, b in _rows(own, other)], axis=-3)
+            dims = [d for d in variable.dims if d not in ("class", "diffusion_time")]
+            attrs = {"units": "1", "long_name": "of two classes, from the return probability"}
+            found[to] = ((*dims, "class", "to_class", "diffusion_time"), pairs, attrs)
+    return (
+        dataset.assign(found).assign_coords(to_class=("to_class", dataset["class"].values))
+        if found
+        else dataset
+    )
+
+
+def _rows(own: Floats, other: Floats) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Of two classes: from the first to (first, second), from the second to (first, second)."""
+    return (own[..., 0, :], other[..., 0, :]), (other[..., 1, :], own[..., 1, :])
 
 
 def normalised_return(dataset: xr.Dataset, weights: ArrayLike) -> xr.Dataset:

@@ -25,6 +25,10 @@ CHECKSUM = "checksum"
 PACKED = "more_attributes"
 #: Attributes that stay visible to any reader of NetCDF files.
 VISIBLE = (CHECKSUM, "schema", "schema_version", "subject", "commit", "created_at")
+#: Attribute of words that are kept as numbers: the words, as JSON. `read` puts them back.
+WORDS = "words"
+#: Words are kept as numbers from this many on; HDF5 spends tens of bytes on each.
+_CODE_FROM = 64
 #: Arrays of fewer bytes than this are not worth the overhead of compressed chunks, which is kilobytes each.
 _COMPRESS_FROM = 12_000
 
@@ -78,9 +82,10 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
     tree.attrs[CHECKSUM] = checksum(tree)
     for node in tree.subtree:
         node.attrs = _packed(node.attrs)
+        node.dataset = _coded(node.to_dataset(inherit=False))
     encoding = {
-        group: {name: _encoding(variable) for name, variable in dataset.variables.items()}
-        for group, dataset in groups.items()
+        node.path: {name: _encoding(v) for name, v in node.to_dataset(inherit=False).variables.items()}
+        for node in tree.subtree
     }
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -109,6 +114,29 @@ def _unpacked(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {**plain, **json.loads(attrs.get(PACKED, "{}"))}
 
 
+def _coded(dataset: xr.Dataset) -> xr.Dataset:
+    """Keep long arrays of few words as numbers, with the words in an attribute."""
+    coded = {}
+    for name, variable in dataset.data_vars.items():
+        if variable.dtype.kind in "UO" and variable.size >= _CODE_FROM:
+            words, codes = np.unique(variable.values.astype(np.str_), return_inverse=True)
+            if words.size <= np.iinfo(np.int16).max:
+                numbers = codes.reshape(variable.shape).astype(np.int16)
+                attrs = variable.attrs | {WORDS: json.dumps(words.tolist())}
+                coded[name] = (variable.dims, numbers, attrs)
+    return dataset.assign(coded)
+
+
+def _decoded(dataset: xr.Dataset) -> xr.Dataset:
+    plain = {}
+    for name, variable in dataset.data_vars.items():
+        if WORDS in variable.attrs:
+            words = np.array(json.loads(variable.attrs[WORDS]), dtype=np.str_)
+            attrs = {k: v for k, v in variable.attrs.items() if k != WORDS}
+            plain[name] = (variable.dims, words[variable.values], attrs)
+    return dataset.assign(plain)
+
+
 def read(path: Path) -> xr.DataTree:
     """Read what `write` wrote, into memory.
 
@@ -130,6 +158,7 @@ def read(path: Path) -> xr.DataTree:
         ) from error
     for node in tree.subtree:
         node.attrs = _unpacked(node.attrs)
+        node.dataset = _decoded(node.to_dataset(inherit=False))
     stored = tree.attrs.get(CHECKSUM)
     if stored is None:
         raise BaselineError(

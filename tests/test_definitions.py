@@ -55,7 +55,7 @@ def test_the_later_snapshot_takes_the_place_of_the_first(campaign, groups):
     experiment = campaign.experiments()["balanced-n64"]
     plain = campaign.speciation(experiment, ())
     late = groups["U-turns"][1].speciation(experiment, ())
-    for name in ("return_probability", "commitment", "transition", "return_probability_stderr"):
+    for name in ("return_probability", "commitment", "return_probability_stderr"):
         np.testing.assert_array_equal(late[name], plain[f"late_{name}"])
         assert not np.array_equal(late[name], plain[name])
 

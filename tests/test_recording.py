@@ -29,7 +29,8 @@ def test_what_was_recorded_is_not_measured_again(tmp_path):
     assert second.measured == 0
     for a, b in zip(answers, again, strict=True):
         for name in a.data_vars:
-            np.testing.assert_array_equal(a[name].values, b[name].values)
+            # Where U-turns of two classes ended is put back, to rounding.
+            np.testing.assert_allclose(a[name].values, b[name].values, rtol=0, atol=1e-15)
 
 
 def test_other_diffusion_times_are_measured_anew(tmp_path):

@@ -4,7 +4,13 @@ import xarray as xr
 
 from diffclaims.errors import InvalidInput
 from diffclaims.provenance import provenance
-from diffclaims.returns import detailed_balance_violation, normalised_return, speciation_times
+from diffclaims.returns import (
+    compact,
+    complete,
+    detailed_balance_violation,
+    normalised_return,
+    speciation_times,
+)
 from diffclaims.schema import stamp
 
 GRID = np.geomspace(0.01, 10.0, 60)
@@ -112,3 +118,38 @@ def test_errors():
             speciation_times(plain, threshold=threshold)
     with pytest.raises(InvalidInput, match=r"of = 'phi'.*commitment"):
         speciation_times(plain, of="phi")
+
+
+@pytest.mark.parametrize("seeds", [None, [0, 1, 2]])
+def test_what_two_classes_say_already_is_left_out_and_put_back(seeds):
+    rng = np.random.default_rng(0)
+    own = rng.uniform(0.5, 1.0, size=(2, GRID.size) if seeds is None else (3, 2, GRID.size))
+    a, b = own[..., 0, :], own[..., 1, :]
+    transition = np.stack([np.stack([a, 1 - a], axis=-2), np.stack([1 - b, b], axis=-2)], axis=-3)
+    full = dataset(own, seeds=seeds, stderr=0.01, transition=transition)
+    if seeds is None:
+        full["transition_stderr"] = (
+            ("class", "to_class", "diffusion_time"),
+            np.full((2, 2, GRID.size), 0.01),
+        )
+    full["late_transition"] = full["transition"]
+    full["late_return_probability"] = full["return_probability"]
+    slim = compact(full)
+    assert not any("transition" in str(n) or n == "to_class" for n in slim.variables)
+    want, got = (detailed_balance_violation(d, [0.2, 0.8]) for d in (full, slim))
+    xr.testing.assert_allclose(want, got)
+    assert float(np.abs(want.violation).max()) > 0.01
+    again = complete(slim)
+    for name in ("transition", "late_transition"):
+        np.testing.assert_allclose(again[name].transpose(*full[name].dims), full[name], atol=1e-15)
+
+
+def test_nothing_is_left_out_of_three_classes():
+    rng = np.random.default_rng(0)
+    full = xr.Dataset(
+        {
+            "return_probability": (("class", "diffusion_time"), rng.uniform(size=(3, 2))),
+            "transition": (("class", "to_class", "diffusion_time"), rng.uniform(size=(3, 3, 2))),
+        }
+    )
+    assert compact(full).identical(full)

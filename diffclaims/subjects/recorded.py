@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from diffclaims import schema, storage
 from diffclaims.errors import BaselineError, NotMeasured
 from diffclaims.experiment import Experiment
+from diffclaims.returns import compact, complete
 from diffclaims.subjects.protocol import MEASURES, Tags
 
 #: Attribute of a dataset that was played back: the file that holds it.
@@ -54,6 +55,8 @@ def record(folder: Path, experiment: Experiment, dataset: xr.Dataset, *, name: s
     attrs: dict[str, str] = {"experiment": experiment.to_json(), "experiment_key": experiment.key}
     if name:
         attrs["experiment_name"] = name
+    if kind == "speciation":
+        dataset = compact(dataset)
     path = path_of(folder, experiment, kind)
     # Seeds scatter by far more than single precision rounds, and recordings live in every checkout.
     small = {
@@ -148,4 +151,6 @@ class Recorded:
             raise NotMeasured(f"{kind} of this experiment ({experiment.key}) were not recorded")
         path = path_of(self.folder, experiment, kind)
         played = dataset.assign_attrs({RECORDING: path.name}).copy(deep=True)
+        if kind == "speciation":
+            played = complete(played)
         return schema.validate(played, kind, who=str(path))

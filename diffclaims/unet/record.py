@@ -33,7 +33,7 @@ from diffclaims.unet.stepper import build
 from diffclaims.unet.turns import speciation
 
 #: Resamplings of the images behind the standard errors of times, and how many of them are kept.
-BOOTSTRAPS, KEPT_BOOTSTRAPS = 200, 100
+BOOTSTRAPS, KEPT_BOOTSTRAPS = 200, 50
 #: Real held-out images per class behind copy radii and feature distances.
 N_REAL = 1000
 
@@ -113,13 +113,15 @@ def run_datasets(
     variables: dict[str, Any] = {}
     # The schema's losses are 1 before training: each level in units of the untrained network's test loss there.
     start = np.nanmean(run.probes["test_loss"][0], axis=-1)
+    log_ratio: dict[str, Floats] = {}
     for split in ("test", "train"):
         loss, ratio = run.probes[f"{split}_loss"], run.probes[f"{split}_log_ratio"]
         per_image = (loss / start[:, :, None])[:, :, low].mean(axis=2)
         variables[f"{split}_loss"] = (by_time, move(np.nanmean(per_image, axis=-1)))
         variables[f"{split}_loss_stderr"] = (by_time, move(_standard_error(per_image)))
         variables[f"{split}_loss_by_noise"] = (by_noise, move(np.nanmean(loss, axis=-1)))
-        variables[f"{split}_log_ratio_by_noise"] = (by_noise, move(np.nanmean(ratio, axis=-1)))
+        log_ratio[split] = move(np.nanmean(ratio, axis=-1))
+    variables["log_gap_by_noise"] = (by_noise, log_ratio["test"] - log_ratio["train"])
     coordinates = {
         "class": list(data.classes),
         "training_time": run.steps.astype(np.float64),
@@ -253,8 +255,10 @@ _LONG_NAMES = {
     "bayes_loss": ("1", "loss of the class's Wiener filter in the same units, mean over low noise levels"),
     "test_loss_by_noise": ("1", "test loss per dimension, in units of the noise"),
     "train_loss_by_noise": ("1", "training loss per dimension with fresh noise, in units of the noise"),
-    "test_log_ratio_by_noise": ("1", "mean over test images of ln(loss / loss of the Wiener filter)"),
-    "train_log_ratio_by_noise": ("1", "mean over training images of ln(loss / loss of the Wiener filter)"),
+    "log_gap_by_noise": (
+        "1",
+        "mean over test less mean over training images of ln(loss / loss of the Wiener filter)",
+    ),
     "wiener_loss": ("1", "loss of the class's Wiener filter"),
     "isotropic_loss": ("1", "loss of the denoiser that knows the class's mean and total variance"),
     "membership_auc": (

@@ -88,7 +88,7 @@ def named_times(
             initial=start.isel({"seed": i, "class": k}).values.astype(np.float64),
             low=one["low"].values.astype(bool),
             test_loss=one["test_loss_by_noise"].values.astype(np.float64),
-            gap=(one["test_log_ratio_by_noise"] - one["train_log_ratio_by_noise"]).values.astype(np.float64),
+            gap=one["log_gap_by_noise"].values.astype(np.float64),
             membership_auc=one["membership_auc"].values.astype(np.float64),
             wiener=one["wiener_loss"].values.astype(np.float64),
             isotropic=one["isotropic_loss"].values.astype(np.float64),
