@@ -17,6 +17,8 @@ Images = NDArray[np.float32]
 
 #: Images a row, rows of samples, and pairs of sample and training image below them.
 COLUMNS, ROWS, PAIRS = 16, 3, 16
+#: An image is drawn with at least this many pixels a side.
+LEAST_SIDE = 42
 
 
 def sample_sheet(path: Path, raw: Path, source: FashionMNIST) -> None:
@@ -47,6 +49,8 @@ def sample_sheet(path: Path, raw: Path, source: FashionMNIST) -> None:
     sheet = np.concatenate(
         [_tiled(samples[: ROWS * COLUMNS]), gap, _tiled(samples[closest]), _tiled(nearest)]
     )
+    scale = -(-LEAST_SIDE // samples.shape[-1])
+    sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
     from matplotlib.image import imsave
 
     write_atomic(path, lambda p: imsave(p, sheet, cmap="gray", vmin=-1, vmax=1, format="png"))
