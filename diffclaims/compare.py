@@ -20,6 +20,7 @@ from diffclaims import finite, storage, theory
 from diffclaims.errors import InvalidInput
 from diffclaims.mixture import GaussianMixture
 from diffclaims.model import RandomFeatures
+from diffclaims.provenance import provenance
 from diffclaims.times import learning_times
 from diffclaims.unet.classes import CLASS_NAMES
 from diffclaims.unet.data import load_fashion_mnist, pixels
@@ -118,8 +119,9 @@ def run(args: argparse.Namespace) -> int:
         options = f"--resolution {args.resolution} --psi-p {args.psi_p:g} --psi-n {args.psi_n:g}"
         options += f" --diffusion-time {args.diffusion_time:g} --types {args.types} --seeds {args.seeds}"
         options += " --no-centroids" if args.no_centroids else ""
-        tree.attrs["command"] = f"diffclaims compare {' '.join(args.classes)} {options}"
-        tree.attrs["data"] = "fashion-mnist, pixels in [-1, 1]"
+        command = f"diffclaims compare {' '.join(args.classes)} {options}"
+        made = provenance(subject="finite", seeds=range(args.seeds), command=command)
+        tree.attrs |= made | {"data": "fashion-mnist, pixels in [-1, 1]"}
         storage.write(args.out, tree)
     return 0
 
