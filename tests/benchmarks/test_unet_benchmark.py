@@ -74,7 +74,10 @@ def test_training_step_of_a_plain_loop(benchmark, data):
 @pytest.mark.benchmark(group="training step")
 def test_training_step_of_diffusers(benchmark, data):
     pytest.importorskip("diffusers")
-    step = others.diffusers(CONFIG, data.train, CPU)
+    try:
+        step = others.diffusers(CONFIG, data.train, CPU)
+    except RuntimeError as error:  # a torchvision for another torch, which diffusers imports
+        pytest.skip(str(error))
     _measure(benchmark, lambda: step(0))
 
 
