@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import baselines, storage
+from diffclaims import baselines, locate, storage
 from diffclaims.case import Case, CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.experiment import Experiment
@@ -352,3 +352,8 @@ def test_update_is_refused_under_ci(suite, monkeypatch):
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["*--baselines=update is refused where CI is set (CI=true)*"])
     assert not suite.baselines.exists()
+
+
+def test_the_recorded_baselines_are_small():
+    files = [p for p in locate.baselines_dir().rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) < 5_000_000
