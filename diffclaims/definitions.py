@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.experiment import Experiment
 from diffclaims.runner import Column, Row, Runner
 from diffclaims.subjects import registry
-from diffclaims.subjects.protocol import Subject, Tags, experiments_of
+from diffclaims.subjects.protocol import Subject, experiments_of
+from diffclaims.subjects.wrapper import Wrapper
 from diffclaims.verdict import Effect
 
 Change = Callable[[xr.Dataset], xr.Dataset]
@@ -35,7 +36,7 @@ LATE = "late_"
 COPIES = "copied_fraction"
 
 
-class Redefined:
+class Redefined(Wrapper):
     """A subject whose recordings are read by another definition.
 
     Parameters
@@ -56,27 +57,12 @@ class Redefined:
         curves: Change = lambda d: d,
         speciation: Change = lambda d: d,
     ) -> None:
-        self.subject = subject
-        self.name = f"{subject.name}-{definition.replace(' ', '-')}"
-        self.title = definition
+        super().__init__(subject, name=f"{subject.name}-{definition.replace(' ', '-')}", title=definition)
         self._curves, self._speciation = curves, speciation
-
-    @property
-    def tags(self) -> Tags:
-        """Tags of the subject."""
-        return self.subject.tags
-
-    def experiments(self) -> Mapping[str, Experiment]:
-        """What the subject lists as measured."""
-        return experiments_of(self.subject)
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """As the subject's, under the definition."""
         return self._curves(self.subject.learning_curves(experiment))
-
-    def spectrum(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        return self.subject.spectrum(experiment)
 
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
         """As the subject's, under the definition."""

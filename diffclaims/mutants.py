@@ -39,7 +39,8 @@ from diffclaims.mixture import GaussianMixture
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import PROBE, check_subject
 from diffclaims.subjects.memo import Memo
-from diffclaims.subjects.protocol import Subject, Tags
+from diffclaims.subjects.protocol import Subject
+from diffclaims.subjects.wrapper import Wrapper
 from diffclaims.verdict import Outcome
 
 Ask = Callable[[Experiment], Experiment]
@@ -85,7 +86,7 @@ class Mutation:
     invalid: bool = False
 
 
-class Mutant:
+class Mutant(Wrapper):
     """A subject that is wrong in one way.
 
     Parameters
@@ -99,19 +100,8 @@ class Mutant:
     def __init__(self, subject: Subject, name: str) -> None:
         if name not in MUTATIONS:
             raise InvalidInput.of("mutant", name, f"be one of {', '.join(MUTATIONS)}", "choose one of them")
-        self.subject = subject
+        super().__init__(subject, name=f"{subject.name}-{name}")
         self.mutation = MUTATIONS[name]
-        self.name = f"{subject.name}-{name}"
-
-    @property
-    def tags(self) -> Tags:
-        """Tags of the subject."""
-        return self.subject.tags
-
-    def experiments(self) -> Mapping[str, Experiment]:
-        """What the subject lists as measured."""
-        listing = getattr(self.subject, "experiments", None)
-        return dict(listing()) if callable(listing) else {}
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """As the subject's, spoiled."""

@@ -20,11 +20,12 @@ from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.experiment import Experiment
 from diffclaims.returns import complete
 from diffclaims.subjects import registry
-from diffclaims.subjects.protocol import Subject, Tags
+from diffclaims.subjects.protocol import Subject
 from diffclaims.subjects.recorded import path_of, record
+from diffclaims.subjects.wrapper import Wrapper
 
 
-class Recorder:
+class Recorder(Wrapper):
     """Answer from a folder of recordings; measure and record what is not there yet.
 
     Parameters
@@ -38,20 +39,10 @@ class Recorder:
     """
 
     def __init__(self, subject: Subject, folder: Path, *, command: str) -> None:
-        self.subject = subject
+        super().__init__(subject)
         self.folder = folder
         self.command = command
         self.measured = 0
-
-    @property
-    def name(self) -> str:
-        """Name of the subject."""
-        return self.subject.name
-
-    @property
-    def tags(self) -> Tags:
-        """Tags of the subject."""
-        return self.subject.tags
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """As the subject's."""

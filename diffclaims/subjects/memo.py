@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from diffclaims.errors import NotMeasured
 from diffclaims.experiment import Experiment
-from diffclaims.subjects.protocol import Subject, Tags, experiments_of, title_of
+from diffclaims.subjects.protocol import Subject
+from diffclaims.subjects.wrapper import Wrapper
 
 
-class Memo:
+class Memo(Wrapper):
     """Remember what a subject answered; refusals (`NotMeasured`) as well.
 
     Parameters
@@ -24,27 +25,8 @@ class Memo:
     """
 
     def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+        super().__init__(subject)
         self._answers: dict[tuple[Any, ...], xr.Dataset | NotMeasured] = {}
-
-    @property
-    def name(self) -> str:
-        """Name of the subject."""
-        return self.subject.name
-
-    @property
-    def title(self) -> str:
-        """Head of the subject's column."""
-        return title_of(self.subject)
-
-    @property
-    def tags(self) -> Tags:
-        """Tags of the subject."""
-        return self.subject.tags
-
-    def experiments(self) -> Mapping[str, Experiment]:
-        """What the subject lists as measured."""
-        return experiments_of(self.subject)
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """As the subject's."""
