@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -32,6 +32,8 @@ Change = Callable[[xr.Dataset], xr.Dataset]
 
 #: What a recording holds of a second, later snapshot has this before its name.
 LATE = "late_"
+#: Heads what is read at another snapshot, not by another definition of a time.
+TURNS = "U-turns"
 #: Share of generated images that are copies.
 COPIES = "copied_fraction"
 
@@ -75,6 +77,8 @@ def first(dim: str, label: str) -> Change:
     def change(dataset: xr.Dataset) -> xr.Dataset:
         if dim not in dataset.dims:
             return dataset
+        if label not in dataset[dim].values:
+            raise NotMeasured(f"this recording states no time by {label!r}")
         others = [v for v in dataset[dim].values if v != label]
         return dataset.sel({dim: [label, *others]})
 
@@ -87,12 +91,16 @@ def later(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign({n: dataset[f"{LATE}{n}"].assign_attrs(dataset[n].attrs) for n in names})
 
 
-def curves_of(subject: Subject) -> dict[str, xr.Dataset]:
-    """Return the learning curves that a subject has recorded, by name."""
+def _recorded(subject: Subject, kind: Literal["curves", "speciation"]) -> dict[str, xr.Dataset]:
+    """What a subject has recorded of one kind, by name; an experiment may have one kind and not the other."""
     found = {}
     for name, experiment in experiments_of(subject).items():
-        with contextlib.suppress(NotMeasured):  # U-turns may be recorded without curves
-            found[name] = subject.learning_curves(experiment)
+        with contextlib.suppress(NotMeasured):
+            found[name] = (
+                subject.learning_curves(experiment)
+                if kind == "curves"
+                else subject.speciation(experiment, np.empty(0))  # a recording has times of its own
+            )
     return found
 
 
@@ -109,7 +117,7 @@ def redefined(subject: Subject) -> dict[str, list[Redefined]]:
     InvalidInput
         If its recordings state no times of their own.
     """
-    curves = curves_of(subject).values()
+    curves = _recorded(subject, "curves").values()
     groups: dict[str, list[Redefined]] = {}
     for what, (variable, dim) in STATED.items():
         stated = [c for c in curves if dim and variable in c]
@@ -124,8 +132,8 @@ def redefined(subject: Subject) -> dict[str, list[Redefined]]:
             "state times by definitions of its own",
             "name recorded U-Nets, as unet-cpu; on the others claims read losses, at every threshold they name",
         )
-    if "speciation" in subject.tags.measures:
-        groups["U-turns"] = [
+    if any(str(n).startswith(LATE) for d in _recorded(subject, "speciation").values() for n in d.data_vars):
+        groups[TURNS] = [
             Redefined(subject, "first snapshot"),
             Redefined(subject, "later snapshot", speciation=later),
         ]
@@ -165,7 +173,7 @@ def copies(subject: Subject) -> list[tuple[str, Effect]]:
         By experiment and sampler: the difference of the two fractions at the last sampled training time, over seeds.
     """
     found = []
-    for name, curves in curves_of(subject).items():
+    for name, curves in _recorded(subject, "curves").items():
         if COPIES not in curves or curves.sizes["class"] != 2:
             continue
         a, b = map(str, curves["class"].values)
@@ -190,19 +198,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims definitions``."""
-    baselines: Path = locate.baselines_dir()
-    subject = registry.load(registry.find(args.subject, registry.registered(baselines, [args.subject])))
+    entries = registry.registered(locate.baselines_dir(), [args.subject])
+    subject = registry.load(registry.find(args.subject, entries))
     claims = load_claims()
     unknown = set(args.claim) - {c.id for c in claims}
     if unknown:
         raise InvalidInput.of(
             "--claim", sorted(unknown), f"be out of {[c.id for c in claims]}", "correct its name"
         )
-    reads = {"U-turns": "speciation"}
     asked = [c for c in claims if (c.id in args.claim or not args.claim) and c.cases_for(subject)]
     console = Console()
     for what, subjects in redefined(subject).items():
-        chosen = [c for c in asked if reads.get(what, "learning_curves") in c.measures]
+        reads = "speciation" if what == TURNS else "learning_curves"
+        chosen = [c for c in asked if reads in c.measures]
         if not chosen:
             continue
         columns, rows = judge(chosen, subjects)

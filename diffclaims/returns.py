@@ -87,18 +87,21 @@ def compact(dataset: xr.Dataset) -> xr.Dataset:
     """Leave out of a "speciation" dataset of two classes what its return probabilities say already.
 
     Of two classes, the U-turns that do not return end in the other: ``transition`` and its errors, and those of
-    variables that share the end of the name, follow from ``return_probability``. For files that are kept.
+    variables that share the end of the name, follow from ``return_probability``. For files that are kept. What
+    `complete` would not put back as it is, to single precision, stays.
     """
     if dataset.sizes.get("class") != 2:
         return dataset
-    names = map(str, dataset.data_vars)
-    said = [
-        n for n in names if "transition" in n and n.replace("transition", "return_probability") in dataset
-    ]
-    rest = dataset.drop_vars(said)
-    return (
-        rest.drop_dims("to_class") if all("to_class" not in v.dims for v in rest.data_vars.values()) else rest
-    )
+    said = [str(n) for n in dataset.data_vars if "transition" in str(n)]
+    again = complete(dataset.drop_vars([*said, "to_class"], errors="ignore"))
+    wrong = [n for n in said if n not in again or not _close(again[n], dataset[n])]
+    # The dimension goes with the last variable that has it.
+    rest = dataset.drop_vars([n for n in said if n not in wrong])
+    return rest if wrong else rest.drop_vars("to_class", errors="ignore")
+
+
+def _close(a: xr.DataArray, b: xr.DataArray) -> bool:
+    return np.allclose(a.transpose(*b.dims), b, rtol=0, atol=1e-6, equal_nan=True)
 
 
 def complete(dataset: xr.Dataset) -> xr.Dataset:

@@ -67,5 +67,7 @@ def test_the_recorded_bias_is_one_over_d_within_its_errors(path):
     """At the tail probability of three standard errors; of each loss alone, at one in a thousand."""
     stored = storage.read_dataset(path)
     assert (stats.chi2.sf(stored["chi2_of_one"], stored["chi2_of_one"].attrs["dof"]) > 0.0027).all()
+    pull = (stored["exponent"].values - 1) / stored["exponent_stderr"].values
+    assert (np.abs(pull) < 3).all()
     beyond = stored["chi2_pointwise"] > stats.chi2.isf(0.001, stored["chi2_pointwise"].attrs["dof"])
     assert not beyond.any()

@@ -9,7 +9,7 @@ import xarray as xr
 from diffclaims import definitions, locate
 from diffclaims.claim import load_claims
 from diffclaims.cli import main
-from diffclaims.errors import InvalidInput
+from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import check_subject
 
@@ -49,6 +49,12 @@ def test_the_definition_is_put_where_claims_look(campaign, groups):
             found.drop_vars("gen_definition"),
             plain.sel(gen_definition=subject.title).drop_vars("gen_definition"),
         )
+
+
+def test_a_definition_that_a_recording_does_not_state_is_not_measured():
+    plain = xr.Dataset({"tau": ("gen_definition", [1.0])}, {"gen_definition": ["iso_0.8"]})
+    with pytest.raises(NotMeasured, match="states no time by 'absolute'"):
+        definitions.first("gen_definition", "absolute")(plain)
 
 
 def test_the_later_snapshot_takes_the_place_of_the_first(campaign, groups):

@@ -144,6 +144,14 @@ def test_what_two_classes_say_already_is_left_out_and_put_back(seeds):
         np.testing.assert_allclose(again[name].transpose(*full[name].dims), full[name], atol=1e-15)
 
 
+def test_what_returns_do_not_say_is_kept():
+    """Rows that do not sum to one: an answer that is wrong must not be mended by keeping it."""
+    transition = np.full((2, 2, GRID.size), 0.4)
+    full = dataset([falling(0.5), falling(1.3)], transition=transition)
+    xr.testing.assert_identical(compact(full), full)
+    xr.testing.assert_identical(complete(full), full)
+
+
 def test_nothing_is_left_out_of_three_classes():
     rng = np.random.default_rng(0)
     full = xr.Dataset(
