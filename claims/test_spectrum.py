@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import axes
-from diffclaims.case import Case, Role
-from diffclaims.claim import Claim
-from diffclaims.effects import MEMORIZATION, log_time
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.subjects.protocol import Subject
-from diffclaims.verdict import Effect, Outcome
+from diffclaims.api import space as axes
+from diffclaims.api.case import Case, Role
+from diffclaims.api.claim import Claim
+from diffclaims.api.effects import MEMORIZATION, log_time
+from diffclaims.api.subject import Subject
+from diffclaims.api.verdict import Effect, Outcome
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

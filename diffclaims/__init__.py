@@ -21,35 +21,35 @@ from diffclaims.errors import (
 
 if TYPE_CHECKING:
     from diffclaims import theory  # type: ignore[attr-defined, unused-ignore]
-    from diffclaims.case import Case, CaseResult, Role
-    from diffclaims.claim import Claim, load_claims
-    from diffclaims.experiment import Experiment
-    from diffclaims.mixture import GaussianMixture
-    from diffclaims.model import RandomFeatures
-    from diffclaims.report import check
+    from diffclaims.api.case import Case, CaseResult, Role
+    from diffclaims.api.claim import Claim, load_claims
+    from diffclaims.api.subject import Subject, Tags
+    from diffclaims.api.verdict import Effect, Outcome, Verdict
+    from diffclaims.problem.experiment import Experiment
+    from diffclaims.problem.mixture import GaussianMixture
+    from diffclaims.problem.model import RandomFeatures
     from diffclaims.subjects.contract import check_subject
-    from diffclaims.subjects.protocol import Subject, Tags
-    from diffclaims.times import learning_times  # type: ignore[import-not-found, unused-ignore]
-    from diffclaims.verdict import Effect, Outcome, Verdict
+    from diffclaims.suite.report import check
+    from diffclaims.times.learning import learning_times  # type: ignore[import-not-found, unused-ignore]
 
 #: Where each name comes from; a name without an object is the module itself.
 _LAZY = {
-    "Case": "case:Case",
-    "CaseResult": "case:CaseResult",
-    "Claim": "claim:Claim",
-    "Effect": "verdict:Effect",
-    "Experiment": "experiment:Experiment",
-    "GaussianMixture": "mixture:GaussianMixture",
-    "Outcome": "verdict:Outcome",
-    "RandomFeatures": "model:RandomFeatures",
-    "Role": "case:Role",
-    "Subject": "subjects.protocol:Subject",
-    "Tags": "subjects.protocol:Tags",
-    "Verdict": "verdict:Verdict",
-    "check": "report:check",
+    "Case": "api.case:Case",
+    "CaseResult": "api.case:CaseResult",
+    "Claim": "api.claim:Claim",
+    "Effect": "api.verdict:Effect",
+    "Experiment": "problem.experiment:Experiment",
+    "GaussianMixture": "problem.mixture:GaussianMixture",
+    "Outcome": "api.verdict:Outcome",
+    "RandomFeatures": "problem.model:RandomFeatures",
+    "Role": "api.case:Role",
+    "Subject": "api.subject:Subject",
+    "Tags": "api.subject:Tags",
+    "Verdict": "api.verdict:Verdict",
+    "check": "suite.report:check",
     "check_subject": "subjects.contract:check_subject",
-    "learning_times": "times:learning_times",
-    "load_claims": "claim:load_claims",
+    "learning_times": "times.learning:learning_times",
+    "load_claims": "api.claim:load_claims",
     "theory": "theory:",
 }
 

@@ -13,22 +13,25 @@ from diffclaims.errors import DiffclaimsError
 #: Subcommand -> (module with ``add_arguments(parser)`` and ``run(args) -> int``, what it does).
 #: Imported only when asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "mutants": ("diffclaims.mutants", "check that every claim rejects subjects that are wrong"),
-    "calibrate": ("diffclaims.calibration", "measure how often claims hold where they must not"),
-    "converge": ("diffclaims.converge", "how fast finite size approaches the theory, in named cases"),
-    "compare": ("diffclaims.compare", "real images at finite size beside the theory of their moments"),
+    "mutants": ("diffclaims.studies.mutants", "check that every claim rejects subjects that are wrong"),
+    "calibrate": ("diffclaims.studies.calibrate", "measure how often claims hold where they must not"),
+    "converge": ("diffclaims.studies.converge", "how fast finite size approaches the theory, in named cases"),
+    "compare": (
+        "diffclaims.studies.compare",
+        "real images at finite size beside the theory of their moments",
+    ),
     "predict": (
-        "diffclaims.predict",
+        "diffclaims.studies.predict",
         "orders in which U-Nets learned classes beside those that theory predicts",
     ),
     "definitions": (
-        "diffclaims.definitions",
+        "diffclaims.studies.definitions",
         "the claims under every definition of a time that a recording states",
     ),
-    "record": ("diffclaims.recording", "measure a subject for every claim and keep what it answered"),
-    "explore": ("diffclaims.explore", "search the regime of a claim for its weakest margin"),
-    "map": ("diffclaims.maps.command", "map a claim over one to three parameters"),
-    "plot": ("diffclaims.plots", "draw a map or learning curves"),
+    "record": ("diffclaims.studies.record", "measure a subject for every claim and keep what it answered"),
+    "explore": ("diffclaims.suite.explore", "search the regime of a claim for its weakest margin"),
+    "map": ("diffclaims.studies.maps.command", "map a claim over one to three parameters"),
+    "plot": ("diffclaims.plots.command", "draw a map or learning curves"),
 }
 
 

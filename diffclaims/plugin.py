@@ -19,9 +19,9 @@ import pytest
 from diffclaims.errors import BaselineError, ClaimFailed, DiffclaimsError, InvalidInput, SubjectInvalid
 
 if TYPE_CHECKING:
-    from diffclaims.case import Case
-    from diffclaims.claim import Claim
-    from diffclaims.runner import Column, Row, Runner
+    from diffclaims.api.case import Case
+    from diffclaims.api.claim import Claim
+    from diffclaims.suite.runner import Column, Row, Runner
 
 MODES = ("check", "update", "off")
 #: Name of the test property that carries a row from a worker to the controller.
@@ -116,7 +116,7 @@ class Session:
     @property
     def claims_dir(self) -> Path:
         """Folder of the claim files of this run."""
-        from diffclaims import locate
+        from diffclaims.storage import paths as locate
 
         named = str(self.config.getini(_CLAIM_FILES))
         if named:
@@ -128,8 +128,8 @@ class Session:
     def columns(self) -> tuple[Column, ...]:
         """All subjects."""
         if self._columns is None:
-            from diffclaims import locate
-            from diffclaims.runner import columns
+            from diffclaims.storage import paths as locate
+            from diffclaims.suite.runner import columns
 
             self._columns = columns(
                 baselines_dir=locate.baselines_dir(self.claims_dir),
@@ -142,7 +142,7 @@ class Session:
     def runner(self) -> Runner:
         """What runs the cases."""
         if self._runner is None:
-            from diffclaims.runner import Runner
+            from diffclaims.suite.runner import Runner
 
             self._runner = Runner(
                 claims_dir=self.claims_dir,
@@ -154,14 +154,14 @@ class Session:
 
     def claims(self) -> list[Claim]:
         """All claims of the folder, whatever was selected, and those that were collected elsewhere."""
-        from diffclaims.claim import load_claims
+        from diffclaims.api.claim import load_claims
 
         found = {c.id: c for c in load_claims(self.claims_dir)}
         return list((found | {k: c for k, c in self.collected.items() if k not in found}).values())
 
     def failures(self, column: Column) -> dict[str, str]:
         """Return the expected failures of a subject, by ``claim[case]``."""
-        from diffclaims.runner import expected_failures
+        from diffclaims.suite.runner import expected_failures
 
         if column.name not in self._failures:
             self._failures[column.name] = expected_failures(self.claims_dir, column.name)
@@ -190,7 +190,7 @@ class Session:
             )
         try:
             if self.option("claims_report"):
-                from diffclaims.report import paths_of
+                from diffclaims.suite.report import paths_of
 
                 paths_of(self.config.invocation_params.dir / self.option("claims_report"))
             if self.option("subject") or self.option("live"):
@@ -248,7 +248,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of each case and subject, named ``claim-case-subject``."""
     if "claim_case" not in metafunc.fixturenames:
         return
-    from diffclaims.claim import Claim
+    from diffclaims.api.claim import Claim
 
     session = metafunc.config.stash[_SESSION]
     claim = getattr(metafunc.module, "CLAIM", None)
@@ -337,7 +337,7 @@ class ClaimCase:
 
 def _command(item: pytest.Item) -> str:
     """Return what runs this one test again, from where pytest was started."""
-    from diffclaims import locate
+    from diffclaims.storage import paths as locate
 
     test = item.nodeid.partition("::")[2]
     if item.path.resolve().parent == locate.package_claims_dir():
@@ -368,7 +368,7 @@ def pytest_runtest_makereport(
 def _row_of(report: pytest.TestReport) -> Row | None:
     for key, value in report.user_properties:
         if key == PROPERTY:
-            from diffclaims.runner import Row
+            from diffclaims.suite.runner import Row
 
             return Row(**json.loads(str(value)))
     return None
@@ -409,7 +409,7 @@ def _filtered(config: pytest.Config) -> bool:
 
 def _unknown(session: Session) -> list[str]:
     """Expected failures that name nothing, for the subjects of this run."""
-    from diffclaims.runner import unknown_failures
+    from diffclaims.suite.runner import unknown_failures
 
     claims = session.claims()
     return [
@@ -452,7 +452,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
         path = ours.option("claims_report")
         if path:
-            from diffclaims import grid, report
+            from diffclaims.suite import grid, report
 
             rows = grid.complete(ours.claims(), ours.columns, ours.rows)
             written = report.write(rows, session.config.invocation_params.dir / path)
@@ -467,7 +467,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     ours = config.stash[_SESSION]
     if not (ours.rows or ours.collected) or config.option.collectonly:
         return
-    from diffclaims import grid
+    from diffclaims.suite import grid
 
     writer = config.get_terminal_writer()
     terminalreporter.section("claims")

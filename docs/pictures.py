@@ -4,10 +4,12 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from diffclaims import plots, storage, theory
-from diffclaims.claim import load_claims
+from diffclaims import theory
+from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
-from diffclaims.converge import CASES
+from diffclaims.plots import command as plots
+from diffclaims.storage import netcdf as storage
+from diffclaims.studies.converge import CASES
 from diffclaims.subjects.recorded import Recorded
 from diffclaims.unet import results
 

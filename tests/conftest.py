@@ -17,8 +17,8 @@ import xarray as xr  # noqa: F401
 from hypothesis import settings
 
 # A nested run forgets the modules that it imported first; the classes of this package must stay the same.
-import diffclaims.grid
-import diffclaims.report  # noqa: F401
+import diffclaims.suite.grid
+import diffclaims.suite.report  # noqa: F401
 
 # The default repeats the same examples, so that a red run is red for everyone.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, max_examples=12)

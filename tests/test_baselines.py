@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import baselines, locate, storage
-from diffclaims.case import Case, CaseResult
+from diffclaims.api.case import Case, CaseResult
+from diffclaims.api.verdict import Effect, Verdict
 from diffclaims.errors import BaselineError
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.verdict import Effect, Verdict
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage import netcdf as storage
+from diffclaims.storage import paths as locate
+from diffclaims.suite import baselines
 
 TOY = "--subject=toy:SUBJECT"
 EXPERIMENT = Experiment(

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import cli, mutants, storage
-from diffclaims.calibration import (
+from diffclaims import cli
+from diffclaims.api.claim import load_claims
+from diffclaims.api.verdict import Effect
+from diffclaims.errors import InvalidInput
+from diffclaims.storage import netcdf as storage
+from diffclaims.studies import mutants
+from diffclaims.studies.calibrate import (
     LIMIT,
     PLANS,
     POWER_SEEDS,
@@ -22,10 +27,7 @@ from diffclaims.calibration import (
     render,
     repetitions,
 )
-from diffclaims.claim import load_claims
-from diffclaims.errors import InvalidInput
 from diffclaims.subjects.contract import check_subject
-from diffclaims.verdict import Effect
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 RECORDS = records()
@@ -134,7 +136,7 @@ def test_too_many_false_holds_are_said(monkeypatch, capsys, tmp_path):
     often = recorded("variance-order", outcome=1)
     assert false_holds(often) == (500, 500)
     assert "ABOVE" in render({"variance-order": often}, width=200)
-    monkeypatch.setattr("diffclaims.calibration.calibrate", lambda claim, **_: often)
+    monkeypatch.setattr("diffclaims.studies.calibrate.calibrate", lambda claim, **_: often)
     words = ["calibrate", "--claim", "variance-order", "--out", str(tmp_path)]
     assert cli.main(words) == 1
     xr.testing.assert_identical(storage.read_dataset(tmp_path / "variance-order.nc"), often)
@@ -155,7 +157,7 @@ def test_mutants_and_calibration_come_from_one_command(capsys):
 
 
 def test_without_records_the_command_says_how_to_make_them(monkeypatch):
-    monkeypatch.setattr("diffclaims.calibration.records", dict)
+    monkeypatch.setattr("diffclaims.studies.calibrate.records", dict)
     assert "diffclaims calibrate makes it" in mutants.calibration_text(100)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from diffclaims import locate
-from diffclaims.case import Case, Role
-from diffclaims.claim import Claim, load_claims
+from diffclaims.api.case import Case, Role
+from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.subject import Tags
+from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.subjects.protocol import Tags
-from diffclaims.verdict import Effect, Outcome
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage import paths as locate
 
 EXPERIMENT = Experiment(
     mixture=GaussianMixture([0.5, 0.5], [2.0, 1.0]),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diffclaims.cli import main
-from diffclaims.compare import compare
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.studies.compare import compare
 
 
 def samples(d: int, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffclaims import converge, finite, locate, schema, storage
+from diffclaims import finite
 from diffclaims.cli import main
+from diffclaims.storage import netcdf as storage
+from diffclaims.storage import paths as locate
+from diffclaims.storage import schema
+from diffclaims.studies import converge
 from diffclaims.theory import learning_curves
 
 RECORDED = sorted((locate.baselines_dir() / converge.FOLDER).glob("*.nc"))

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import definitions, locate
-from diffclaims.claim import load_claims
+from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
 from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.storage import paths as locate
+from diffclaims.studies import definitions
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import check_subject
 

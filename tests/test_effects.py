@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims.claim import load_claims
-from diffclaims.effects import LogTime, effect, log_time, order_effects
+from diffclaims.api.claim import load_claims
+from diffclaims.api.effects import LogTime, effect, log_time, order_effects
+from diffclaims.api.verdict import Effect, Outcome, Verdict
 from diffclaims.errors import NotMeasured
-from diffclaims.mutants import Mutant
-from diffclaims.provenance import provenance
-from diffclaims.schema import stamp
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
+from diffclaims.studies.mutants import Mutant
 from diffclaims.subjects.theory import SUBJECT
-from diffclaims.verdict import Effect, Outcome, Verdict
 
 TIMES = np.geomspace(1e-2, 1e4, 400)
 

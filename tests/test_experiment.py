@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 EXPERIMENT = Experiment(
     mixture=GaussianMixture([0.25, 0.75], [1 / 3, 2.0], centroid_gram=[[1, 0.1], [0.1, 2]]),

@@ -9,8 +9,9 @@ import hypothesis.database  # noqa: F401 not to be imported first inside a neste
 import numpy as np
 import pytest
 
-from diffclaims import BaselineError, Claim, InvalidInput, Outcome, Role, code, load_claims
-from diffclaims.explore import explore, path_of, read
+from diffclaims import BaselineError, Claim, InvalidInput, Outcome, Role, load_claims
+from diffclaims.api import source as code
+from diffclaims.suite.explore import explore, path_of, read
 
 EXAMPLE = Path(__file__).parent / "example"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from diffclaims import grid
-from diffclaims.claim import load_claims
-from diffclaims.runner import Column, Row
+from diffclaims.api.claim import load_claims
+from diffclaims.suite import grid
+from diffclaims.suite.runner import Column, Row
 
 
 def rendered(width, **options):

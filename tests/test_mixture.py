@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import GaussianMixture
+from diffclaims.problem.mixture import GaussianMixture
 
 
 def test_a_vector_of_variances_is_one_direction_type():

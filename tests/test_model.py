@@ -7,7 +7,7 @@ import pytest
 from scipy.special import erf
 
 from diffclaims.errors import InvalidInput
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.model import RandomFeatures
 
 
 def model(**changes):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import GaussianMixture
+from diffclaims.problem.mixture import GaussianMixture
 
 TRUE = GaussianMixture([0.3, 0.7], [[2.0, 0.1], [1.0, 0.3]], (0.25, 0.75), [[0.4, 0.1], [0.1, 0.2]])
 

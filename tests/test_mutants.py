@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import cli, schema
-from diffclaims.calibration import Pool
-from diffclaims.case import Case, Role
-from diffclaims.claim import Claim, load_claims
-from diffclaims.effects import order_effects
+from diffclaims import cli
+from diffclaims.api.case import Case, Role
+from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.effects import order_effects
+from diffclaims.api.subject import Tags
+from diffclaims.api.verdict import Outcome
 from diffclaims.errors import SubjectInvalid
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.mutants import MUTATIONS, TARGETS, Finding, Hunt, Mutant, render
-from diffclaims.provenance import provenance
-from diffclaims.returns import speciation_times
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage import schema
+from diffclaims.storage.provenance import provenance
+from diffclaims.studies.calibrate import Pool
+from diffclaims.studies.mutants import MUTATIONS, TARGETS, Finding, Hunt, Mutant, render
 from diffclaims.subjects.contract import check_subject
-from diffclaims.subjects.protocol import Tags
 from diffclaims.subjects.theory import SUBJECT
-from diffclaims.verdict import Outcome
+from diffclaims.times.speciation import speciation_times
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 PAIR = Experiment(

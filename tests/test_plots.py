@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from diffclaims import DiffclaimsError, GaussianMixture, RandomFeatures, storage, theory
+from diffclaims import DiffclaimsError, GaussianMixture, RandomFeatures, theory
 from diffclaims.cli import main
+from diffclaims.storage import netcdf as storage
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
@@ -74,7 +75,7 @@ def test_matplotlib_is_asked_for_only_when_needed(monkeypatch, curves):
 
 
 def test_importing_plots_imports_no_matplotlib():
-    code = "import sys, diffclaims.plots; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, diffclaims.plots.command; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import predict, storage
 from diffclaims.cli import main
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.provenance import provenance
-from diffclaims.schema import stamp
-from diffclaims.subjects.recorded import record
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage import netcdf as storage
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.recordings import record
+from diffclaims.storage.schema import stamp
+from diffclaims.studies import predict
 
 CLASSES = ("a", "b", "c", "d")
 EXPERIMENT = Experiment(

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from diffclaims import __version__
-from diffclaims import provenance as module
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.provenance import provenance
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage import provenance as module
+from diffclaims.storage.provenance import provenance
 
 
 def test_attributes_are_plain():
@@ -45,7 +45,7 @@ def test_an_installed_copy_has_no_commit(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not (Path(__file__).parents[1] / ".git").exists(), reason="not a checkout")
 def test_a_checkout_has_its_commit():
-    package = Path(module.__file__).parent
+    package = Path(module.__file__).parents[1]
     head = subprocess.run(
         ["git", "-C", str(package), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )

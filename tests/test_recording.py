@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from diffclaims.cli import main
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.recording import Recorder
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.studies.record import Recorder
 from diffclaims.subjects.recorded import Recorded
 from diffclaims.subjects.theory import Theory
 

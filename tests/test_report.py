@@ -8,8 +8,8 @@ import warnings
 import pytest
 
 import diffclaims
-from diffclaims import locate
 from diffclaims.errors import ClaimFailed, InvalidInput, SubjectInvalid
+from diffclaims.storage import paths as locate
 
 
 @pytest.fixture

@@ -3,15 +3,10 @@ import pytest
 import xarray as xr
 
 from diffclaims.errors import InvalidInput
-from diffclaims.provenance import provenance
-from diffclaims.returns import (
-    compact,
-    complete,
-    detailed_balance_violation,
-    normalised_return,
-    speciation_times,
-)
-from diffclaims.schema import stamp
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.recordings import compact, complete
+from diffclaims.storage.schema import stamp
+from diffclaims.times.speciation import detailed_balance_violation, normalised_return, speciation_times
 
 GRID = np.geomspace(0.01, 10.0, 60)
 

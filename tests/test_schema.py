@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from diffclaims.errors import SubjectInvalid
-from diffclaims.provenance import provenance
-from diffclaims.schema import SCHEMAS, stamp, validate
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import SCHEMAS, stamp, validate
 
 TIMES = np.geomspace(1, 100, 5)
 
@@ -62,7 +62,7 @@ def bad(name, value):
         (lambda d: d.drop_vars("training_time"), "needs the coordinate 'training_time'"),
         (lambda d: d.isel(training_time=slice(None, None, -1)), "must increase"),
         (lambda d: d.assign_coords(training_time=TIMES - 2), "from 0 or above"),
-        (lambda d: d.drop_attrs(), "are missing; diffclaims.schema.stamp adds them"),
+        (lambda d: d.drop_attrs(), "are missing; diffclaims.storage.schema.stamp adds them"),
         (lambda d: d.assign_attrs(schema="times"), "this version reads 'curves' version 1"),
         (lambda d: d.assign_attrs(schema_version=2), "schema 'curves' version 2"),
         (lambda d: d.assign_attrs(flag=True), "attribute flag is a bool"),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims import storage
 from diffclaims.errors import BaselineError
+from diffclaims.storage import netcdf as storage
 
 
 def words(n):

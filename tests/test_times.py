@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput, SubjectInvalid
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.provenance import provenance
-from diffclaims.schema import stamp, validate
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp, validate
 from diffclaims.theory.curves import learning_curves
-from diffclaims.times import learning_times
+from diffclaims.times.learning import learning_times
 
 TAU = np.geomspace(1e-2, 1e4, 121)
 NAMES = ("tau_gen", "tau_best", "tau_mem")

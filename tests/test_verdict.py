@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from diffclaims.api.verdict import Effect, Outcome, Verdict, combine, quantile
 from diffclaims.errors import InvalidInput
-from diffclaims.verdict import Effect, Outcome, Verdict, combine, quantile
 
 HOLDS, FAILS, INCONCLUSIVE = Outcome.HOLDS, Outcome.FAILS, Outcome.INCONCLUSIVE
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import erf, ndtr
 
 from diffclaims.errors import InvalidInput
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.model import RandomFeatures
 
 #: An array of the backend: numpy's, or a torch tensor. Both know ``@``, arithmetic and slicing.
 Array = Any

@@ -14,8 +14,8 @@ from diffclaims.finite.draw import check_seeds
 from diffclaims.finite.flow import Flow
 from diffclaims.finite.gram import POPULATION_ORDER, SAMPLE_ORDER, class_moments
 from diffclaims.finite.setup import Question, Setup, check_times, read
-from diffclaims.provenance import provenance
-from diffclaims.schema import stamp
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
 
 Floats = NDArray[np.float64]
 

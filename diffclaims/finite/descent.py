@@ -15,7 +15,7 @@ from diffclaims.finite.draw import STEPS, Draw, check_seeds, generator
 from diffclaims.finite.flow import loss_of
 from diffclaims.finite.gram import SAMPLE_ORDER, ClassMoments, Features, class_moments
 from diffclaims.finite.setup import Question, read
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
 OPTIMIZERS = ("gd", "sgd", "adam")

@@ -15,7 +15,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.finite.backend import Array, Backend
 from diffclaims.finite.draw import NOISE, Draw, Population, generator
 from diffclaims.finite.hermite import Response
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.backend import Array, Backend
-from diffclaims.model import Activation, RandomFeatures
+from diffclaims.problem.model import Activation, RandomFeatures
 
 Floats = NDArray[np.float64]
 

@@ -23,9 +23,9 @@ from diffclaims.finite.draw import TURNS, Draw, Population, check_seeds, generat
 from diffclaims.finite.flow import Flow
 from diffclaims.finite.gram import Features, class_moments
 from diffclaims.finite.setup import DEFAULT_TIMES, Question, read
-from diffclaims.model import RandomFeatures
-from diffclaims.provenance import provenance
-from diffclaims.schema import stamp
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
 
 Floats = NDArray[np.float64]
 #: A score at one diffusion time: points (n, d) to scores (n, d).

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
-from diffclaims.experiment import Experiment
 from diffclaims.finite.draw import Draw, check_samples, draw_gaussian, draw_samples, sizes
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
 #: An experiment, or its mixture and model; for real samples the mixture may be None.

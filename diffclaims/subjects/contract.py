@@ -10,12 +10,12 @@ import inspect
 import numpy as np
 import xarray as xr
 
-from diffclaims import schema
+from diffclaims.api.subject import MEASURES, Subject, Tags, experiments_of
 from diffclaims.errors import DiffclaimsError, NotMeasured, SubjectInvalid
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.subjects.protocol import MEASURES, Subject, Tags, experiments_of
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage import schema
 
 #: Losses are in units of their value before training; the first point may already have moved. Ours.
 START_TOLERANCE = 0.1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from diffclaims.api.subject import Tags
 from diffclaims.errors import NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.subjects.protocol import Tags
+from diffclaims.problem.experiment import Experiment
 
 #: Accuracy that is asked of the theory where it only says how long to look.
 EXPECTED = 1e-2

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from diffclaims.api.subject import Subject
 from diffclaims.errors import NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.subjects.protocol import Subject
+from diffclaims.problem.experiment import Experiment
 from diffclaims.subjects.wrapper import Wrapper
 
 

@@ -11,66 +11,15 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from diffclaims import schema, storage
+from diffclaims.api.subject import MEASURES, Tags
 from diffclaims.errors import BaselineError, NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.returns import compact, complete
-from diffclaims.subjects.protocol import MEASURES, Tags
-
-#: Attribute of a dataset that was played back: the file that holds it.
-RECORDING = "recording"
-_SUFFIX = {"curves": "", "speciation": "-speciation", "spectrum": "-spectrum"}
-
-
-def path_of(folder: Path, experiment: Experiment, kind: str) -> Path:
-    """Return the file of one measurement of one experiment in a folder of recordings."""
-    return folder / f"{experiment.key}{_SUFFIX[kind]}.nc"
-
-
-def record(folder: Path, experiment: Experiment, dataset: xr.Dataset, *, name: str = "") -> Path:
-    """Store one measured dataset where `Recorded` finds it.
-
-    Parameters
-    ----------
-    folder : path
-        The folder of recordings of a subject or of one campaign.
-    experiment : Experiment
-        What was asked; stored as JSON in the attributes.
-    dataset : xarray.Dataset
-        Stamped (`diffclaims.schema.stamp`) as "curves", "speciation" or "spectrum".
-    name : str
-        How the experiment is called in `Recorded.experiments`; its key by default.
-
-    Returns
-    -------
-    path
-        The file, written atomically.
-    """
-    kind = str(dataset.attrs.get("schema", ""))
-    schema.validate(dataset, kind, who="the recording")
-    attrs: dict[str, str] = {"experiment": experiment.to_json(), "experiment_key": experiment.key}
-    if name:
-        attrs["experiment_name"] = name
-    if kind == "speciation":
-        dataset = compact(dataset)
-    path = path_of(folder, experiment, kind)
-    # Seeds scatter by far more than single precision rounds, and recordings live in every checkout.
-    small = {
-        str(n): v.astype(np.float32)
-        for n, v in dataset.data_vars.items()
-        if "seed" in v.dims and v.dtype.kind == "f"
-    }
-    storage.write(path, dataset.assign(small).assign_attrs(attrs))
-    return path
-
-
-def has_recordings(folder: Path) -> bool:
-    """Whether a folder holds recordings."""
-    return folder.is_dir() and any(folder.glob("*.nc"))
+from diffclaims.problem.experiment import Experiment
+from diffclaims.storage import netcdf as storage
+from diffclaims.storage import schema
+from diffclaims.storage.recordings import RECORDING, SUFFIX, complete, path_of
 
 
 class Recorded:
@@ -98,12 +47,12 @@ class Recorded:
         for path in sorted(self.folder.glob("*.nc")):
             dataset = storage.read_dataset(path)
             kind = str(dataset.attrs.get("schema", ""))
-            if kind not in _SUFFIX or "experiment" not in dataset.attrs:
+            if kind not in SUFFIX or "experiment" not in dataset.attrs:
                 raise BaselineError(
-                    f"{path} is no recording: its schema is {kind!r}, it must be one of {sorted(_SUFFIX)}, "
+                    f"{path} is no recording: its schema is {kind!r}, it must be one of {sorted(SUFFIX)}, "
                     "with the experiment in an attribute; write it with diffclaims.subjects.record"
                 )
-            key = path.stem.removesuffix(_SUFFIX[kind])
+            key = path.stem.removesuffix(SUFFIX[kind])
             if Experiment.from_json(dataset.attrs["experiment"]).key != key:
                 raise BaselineError(f"{path} holds another experiment than its name says; record it again")
             files[kind, key] = dataset

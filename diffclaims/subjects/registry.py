@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
 
 if TYPE_CHECKING:
-    from diffclaims.subjects.protocol import Subject
+    from diffclaims.api.subject import Subject
 
 #: Entry points of other packages: ``name = "package.module:OBJECT"``.
 GROUP = "diffclaims.subjects"

@@ -7,11 +7,11 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from diffclaims import theory
+from diffclaims.api.subject import Tags
+from diffclaims.api.verdict import SIGMAS
 from diffclaims.errors import NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.subjects.protocol import Tags
+from diffclaims.problem.experiment import Experiment
 from diffclaims.theory.speciation import speciation
-from diffclaims.verdict import SIGMAS
 
 #: Share of the default range of log training time that is measured first.
 HORIZON = 0.5

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from diffclaims.api.subject import Tags
 from diffclaims.errors import NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.subjects.protocol import Tags
+from diffclaims.problem.experiment import Experiment
 
 if TYPE_CHECKING:
     from diffclaims.unet.config import RunConfig
-    from diffclaims.unet.data import FashionMNIST
+    from diffclaims.unet.data.fashion_mnist import FashionMNIST
 
 #: Environment variable that names the preset of a live run.
 PRESET_VARIABLE = "DIFFCLAIMS_UNET_PRESET"
@@ -43,7 +43,7 @@ class UNetSubject:
     Parameters
     ----------
     preset : str
-        A key of `diffclaims.unet.presets.PRESETS`; by default from ``DIFFCLAIMS_UNET_PRESET``, else "smoke".
+        A key of `diffclaims.unet.train.presets.PRESETS`; by default from ``DIFFCLAIMS_UNET_PRESET``, else "smoke".
     data_dir : path, optional
         Folder of Fashion-MNIST; by default from ``DIFFCLAIMS_DATA``.
     results : path, optional
@@ -76,7 +76,7 @@ class UNetSubject:
         return _TAGS
 
     def _data(self) -> FashionMNIST:
-        from diffclaims.unet.data import DataError, load_fashion_mnist
+        from diffclaims.unet.data.fashion_mnist import DataError, load_fashion_mnist
 
         if self._source is None:
             try:
@@ -87,15 +87,15 @@ class UNetSubject:
         return source
 
     def _runs(self, *names: str) -> list[RunConfig]:
-        from diffclaims.unet.presets import runs
+        from diffclaims.unet.train.presets import runs
 
         return runs(self.preset, only=names, overrides=self.settings)
 
     def experiments(self) -> Mapping[str, Experiment]:
         """What the preset trains, by name; reads the data, trains nothing."""
         if not self._listed:
-            from diffclaims.unet.data import prepare
-            from diffclaims.unet.raw import experiment_of
+            from diffclaims.unet.data.fashion_mnist import prepare
+            from diffclaims.unet.record.raw import experiment_of
 
             for run in self._runs():
                 if run.name not in self._listed:
@@ -108,9 +108,9 @@ class UNetSubject:
         if name is None:
             raise NotMeasured(f"the preset {self.preset!r} has no such experiment ({experiment.key})")
         if name not in self._measured:
-            from diffclaims.unet.campaign import run_campaign
-            from diffclaims.unet.compute import Compute
-            from diffclaims.unet.record import analyse
+            from diffclaims.unet.model.options import Compute
+            from diffclaims.unet.record.analyse import analyse
+            from diffclaims.unet.train.campaign import run_campaign
 
             folder = self.results or Path(".diffclaims") / "unet" / self.preset
             runs = self._runs(name)

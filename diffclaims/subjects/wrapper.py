@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from diffclaims.experiment import Experiment
-from diffclaims.subjects.protocol import Subject, Tags, experiments_of, title_of
+from diffclaims.api.subject import Subject, Tags, experiments_of, title_of
+from diffclaims.problem.experiment import Experiment
 
 
 class Wrapper:

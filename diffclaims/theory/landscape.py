@@ -14,8 +14,8 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import GaussianMixture
-from diffclaims.provenance import provenance
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.storage.provenance import provenance
 
 #: Tolerance of the root, relative.
 TOLERANCE = 1e-13

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
 

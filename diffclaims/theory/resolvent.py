@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.neurons import Neurons
 from diffclaims.theory.outcome import Diagnosis, Outcome
 from diffclaims.theory.small import solve

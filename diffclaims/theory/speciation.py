@@ -4,7 +4,7 @@ With a perfect score everything follows from the posterior ``p(l | x_t)`` of the
 log-odds of two classes are a quadratic form in ``x_t``, hence noncentral chi-squares over the
 direction types: a sample costs J draws (and the coordinates in the span of the centroids), not d.
 
-What reads such datasets, from any subject, is in `diffclaims.returns`; the landscape version of the
+What reads such datasets, from any subject, is in `diffclaims.times.speciation`; the landscape version of the
 speciation time is in `diffclaims.theory.landscape`. Both are re-exported here.
 """
 
@@ -21,11 +21,11 @@ from scipy.special import expit, gammainccinv, gammaincinv, ndtr, ndtri
 from scipy.stats import qmc
 
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import GaussianMixture
-from diffclaims.provenance import provenance
-from diffclaims.returns import detailed_balance_violation, normalised_return, speciation_times
-from diffclaims.schema import stamp
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
 from diffclaims.theory.landscape import spinodal_times
+from diffclaims.times.speciation import detailed_balance_violation, normalised_return, speciation_times
 
 __all__ = [
     "detailed_balance_violation",

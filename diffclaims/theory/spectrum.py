@@ -9,11 +9,11 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput, SolveFailed
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.provenance import provenance
-from diffclaims.schema import stamp
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
 from diffclaims.theory.axis import solve_on_axis
 from diffclaims.theory.neurons import ThetaRule, neurons
 from diffclaims.theory.outcome import Diagnosis

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.unet.config import DataConfig, RunConfig, parse_setting
-from diffclaims.unet.data import load_fashion_mnist, prepare
+from diffclaims.unet.data.fashion_mnist import load_fashion_mnist, prepare
 from diffclaims.unet.pilot.plan import Plan
-from diffclaims.unet.presets import PRESETS, runs
+from diffclaims.unet.train.presets import PRESETS, runs
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,8 +184,8 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None)
         for run in chosen:
             print(json.dumps({"run": run.folder, "key": run.key, **run.to_dict()}))
         return 0
-    from diffclaims.unet.campaign import run_campaign
-    from diffclaims.unet.compute import Compute
+    from diffclaims.unet.model.options import Compute
+    from diffclaims.unet.train.campaign import run_campaign
 
     names = ("channels_last", "tf32", "bf16", "compile", "cuda_graph")
     said = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -201,10 +201,10 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None)
 
 
 def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
-    from diffclaims.subjects.recorded import record
-    from diffclaims.unet.record import analyse
-    from diffclaims.unet.sheets import sample_sheet
-    from diffclaims.unet.training import finished
+    from diffclaims.storage.recordings import record
+    from diffclaims.unet.record.analyse import analyse
+    from diffclaims.unet.record.sheets import sample_sheet
+    from diffclaims.unet.train.run import finished
 
     found: dict[str, list[Path]] = {}
     for run in chosen:
@@ -252,7 +252,7 @@ def _status(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None
 
 
 def _check(args: argparse.Namespace) -> int:
-    from diffclaims.unet.checks import planted_checks
+    from diffclaims.unet.measure.checks import planted_checks
 
     source = load_fashion_mnist(args.data_dir)
     data = prepare(DataConfig(resolution=args.resolution), source, seed=0, n_held_out=256)

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
-from diffclaims import storage
 from diffclaims.errors import BaselineError, InvalidInput
-from diffclaims.schema import stamp, validate
-from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves
+from diffclaims.storage import netcdf as storage
+from diffclaims.storage.schema import stamp, validate
+from diffclaims.times.networks import GENERALIZATION, MEMORIZATION, Curves
 
 Milestone = Literal["gen", "mem"]
 

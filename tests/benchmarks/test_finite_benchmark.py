@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diffclaims import finite
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 pytest.importorskip("pytest_benchmark")
 

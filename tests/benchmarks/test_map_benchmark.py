@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from diffclaims.maps import Plan, Range
-from diffclaims.maps.evaluate import evaluate_point
-from diffclaims.maps.plan import find_claim
+from diffclaims.studies.maps import Plan, Range
+from diffclaims.studies.maps.evaluate import evaluate_point
+from diffclaims.studies.maps.plan import find_claim
 
 pytest.importorskip("pytest_benchmark")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffclaims.mixture import GaussianMixture
+from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.theory.speciation import speciation
 
 pytest.importorskip("pytest_benchmark")

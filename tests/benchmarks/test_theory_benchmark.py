@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.curves import learning_curves
 from diffclaims.theory.neurons import neurons
 from diffclaims.theory.spectrum import spectrum

@@ -12,14 +12,14 @@ pytest.importorskip("pytest_benchmark")
 pytest.importorskip("torch")
 import torch
 
-from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import ProbeConfig, RunConfig
-from diffclaims.unet.data import PreparedData
+from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.measure.probes import Probe
+from diffclaims.unet.measure.sampling import SAMPLERS, sample
+from diffclaims.unet.measure.wiener import ClassMoments
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.model.stepper import Stepper, build
 from diffclaims.unet.pilot import others
-from diffclaims.unet.probes import Probe
-from diffclaims.unet.references import ClassMoments
-from diffclaims.unet.sampling import SAMPLERS, sample
-from diffclaims.unet.stepper import Stepper, build
 
 CPU = torch.device("cpu")
 CONFIG = RunConfig.of("benchmark")

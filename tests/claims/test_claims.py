@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from diffclaims.case import Case, Role
-from diffclaims.claim import load_claims
+from diffclaims.api.case import Case, Role
+from diffclaims.api.claim import load_claims
 from diffclaims.subjects.theory import SUBJECT
 
 CLAIMS = load_claims()

@@ -3,8 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from diffclaims import NotMeasured, Tags, schema
-from diffclaims.provenance import provenance
+from diffclaims import NotMeasured, Tags
+from diffclaims.storage import schema
+from diffclaims.storage.provenance import provenance
 
 TIMES = np.geomspace(1e-3, 1e3, 61)
 FLOOR = 0.25

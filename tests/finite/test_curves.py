@@ -9,14 +9,14 @@ import pytest
 
 from diffclaims import finite
 from diffclaims.errors import InvalidInput
-from diffclaims.experiment import Experiment
 from diffclaims.finite.backend import Backend
 from diffclaims.finite.draw import draw_gaussian, generator, proportional_counts, realize
 from diffclaims.finite.flow import Flow, filters, loss_of
 from diffclaims.finite.gram import ClassMoments, Features, class_moments
 from diffclaims.finite.setup import read
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 NUMPY = Backend()
 MIXTURE = GaussianMixture(

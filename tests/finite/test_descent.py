@@ -7,8 +7,8 @@ import pytest
 
 from diffclaims import finite
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 QUESTION = (
     GaussianMixture([0.4, 0.6], [1.4, 0.6]),

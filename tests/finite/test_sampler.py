@@ -9,8 +9,8 @@ from diffclaims import finite
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.draw import generator, realize
 from diffclaims.finite.sampler import _exact_score, log_posterior, time_grid
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 MIXTURE = GaussianMixture([0.25, 0.75], [1.0, 0.6], centroid_gram=[[0.5, -0.5], [-0.5, 0.5]])
 MODEL = RandomFeatures(psi_p=4, psi_n=8, diffusion_time=0.1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from diffclaims.errors import NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 from diffclaims.subjects import check_subject
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from diffclaims.maps import Plan, Range
-from diffclaims.maps.plan import find_claim
+from diffclaims.studies.maps import Plan, Range
+from diffclaims.studies.maps.plan import find_claim
 
 EXAMPLE = Path(__file__).parents[1] / "example"
 CLAIMS = str(EXAMPLE / "statements")

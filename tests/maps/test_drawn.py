@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffclaims.maps import run_map
+from diffclaims.studies.maps import run_map
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
@@ -20,7 +20,7 @@ matplotlib.use("agg")
     ],
 )
 def test_every_kind_of_map_is_drawn(plan, tmp_path, texts, more):
-    from diffclaims import plots
+    from diffclaims.plots import command as plots
 
     ax = plots.draw_map(run_map(plan(*texts, **more), tmp_path / "map.nc"))
     plots.save(ax.figure, tmp_path / "map.png", dpi=40)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from diffclaims import BaselineError, DiffclaimsError, InvalidInput
-from diffclaims.maps import read_map, run_map
-from diffclaims.maps.command import summary
-from diffclaims.maps.run import checkpoint_of
+from diffclaims.studies.maps import read_map, run_map
+from diffclaims.studies.maps.command import summary
+from diffclaims.studies.maps.run import checkpoint_of
 
 CLAIMS_RANGES = ("ratio=0.3..4", "offset=-1..1.5")
 

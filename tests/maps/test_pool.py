@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from diffclaims import DiffclaimsError, InvalidInput
-from diffclaims.maps import run_map
-from diffclaims.maps.pool import ONE_THREAD, Pool
+from diffclaims.studies.maps import run_map
+from diffclaims.studies.maps.pool import ONE_THREAD, Pool
 
 pytest.importorskip("distributed")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from diffclaims import locate
-from diffclaims.maps import Plan, read_map
-from diffclaims.maps.evaluate import evaluate_point
+from diffclaims.storage import paths as locate
+from diffclaims.studies.maps import Plan, read_map
+from diffclaims.studies.maps.evaluate import evaluate_point
 
 FILES = sorted((locate.baselines_dir() / "maps").glob("*.nc"))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from diffclaims.api.subject import Tags
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.subjects.contract import check_subject
 from diffclaims.subjects.memo import Memo
-from diffclaims.subjects.protocol import Tags
 
 
 @pytest.fixture

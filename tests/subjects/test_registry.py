@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from diffclaims.errors import BaselineError, InvalidInput, NotMeasured
-from diffclaims.runner import columns
+from diffclaims.storage.recordings import record
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import PROBE, check_subject
-from diffclaims.subjects.recorded import Recorded, record
+from diffclaims.subjects.recorded import Recorded
+from diffclaims.suite.runner import columns
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from diffclaims.errors import NotMeasured
-from diffclaims.experiment import Experiment
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 from diffclaims.subjects import check_subject
 from diffclaims.subjects.theory import SUBJECT, Theory
 

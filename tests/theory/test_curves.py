@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput, SolveFailed
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.schema import validate
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage.schema import validate
 from diffclaims.theory.curves import bayes_loss, default_training_times, learning_curves, losses
 from diffclaims.theory.neurons import ThetaRule
 from tests.theory.reference import CASES, TIMES, equations, mixtures, models

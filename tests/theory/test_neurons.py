@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory import neurons as module
 from diffclaims.theory.neurons import ThetaRule, neurons, theta_nodes
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffclaims.errors import SolveFailed
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.outcome import Diagnosis, Outcome
 from diffclaims.theory.resolvent import solve_off_axis
 from tests.theory.reference import CASES, equations, mixtures, models

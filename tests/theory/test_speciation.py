@@ -11,8 +11,8 @@ from scipy.special import expit, ndtr
 from scipy.stats import chi2, norm
 
 from diffclaims.errors import InvalidInput
-from diffclaims.mixture import GaussianMixture
-from diffclaims.schema import validate
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.storage.schema import validate
 from diffclaims.theory.speciation import (
     detailed_balance_violation,
     normalised_return,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 
 from diffclaims.errors import InvalidInput, SolveFailed
-from diffclaims.mixture import GaussianMixture
-from diffclaims.model import RandomFeatures
-from diffclaims.schema import validate
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+from diffclaims.storage.schema import validate
 from diffclaims.theory import axis
 from diffclaims.theory.axis import solve_on_axis
 from diffclaims.theory.resolvent import solve_off_axis

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffclaims.unet.data import FashionMNIST
+from diffclaims.unet.data.fashion_mnist import FashionMNIST
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffclaims.unet.data import FashionMNIST
+from diffclaims.unet.data.fashion_mnist import FashionMNIST
 
 
 def make_source(n_train: int = 220, n_test: int = 60, seed: int = 0) -> FashionMNIST:

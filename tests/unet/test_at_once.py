@@ -18,12 +18,12 @@ pytest.importorskip("torch")
 import torch
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.unet import campaign
-from diffclaims.unet.campaign import run_campaign
-from diffclaims.unet.compute import Compute
+from diffclaims.storage.files import locked
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.files import locked
-from diffclaims.unet.training import RAW, STATE, STATUS, train
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.train import campaign
+from diffclaims.unet.train.campaign import run_campaign
+from diffclaims.unet.train.run import RAW, STATE, STATUS, train
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread", "alone")
@@ -104,8 +104,8 @@ sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[2])!
 import torch; torch.set_num_threads(1)
 from pathlib import Path
 from synthetic import make_source
-from diffclaims.unet.campaign import run_campaign
-from diffclaims.unet.compute import Compute
+from diffclaims.unet.train.campaign import run_campaign
+from diffclaims.unet.model.options import Compute
 from diffclaims.unet.config import RunConfig
 runs = [RunConfig.from_json(t) for t in {[r.to_json() for r in runs]!r}]
 run_campaign(runs, make_source(), Path({str(results)!r}), at_once=2, say=lambda line: None,

@@ -6,8 +6,8 @@ import pytest
 
 from diffclaims.errors import InvalidInput
 from diffclaims.unet.cli import main
-from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
+from diffclaims.unet.model.options import Compute
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU"])

@@ -11,7 +11,7 @@ import pytest
 from diffclaims.errors import InvalidInput
 from diffclaims.unet.cli import main
 from diffclaims.unet.config import RunConfig, parse_setting
-from diffclaims.unet.presets import PRESETS, runs
+from diffclaims.unet.train.presets import PRESETS, runs
 
 
 def test_a_run_survives_json():
@@ -112,7 +112,7 @@ def test_recorded_runs_need_no_torch():
         "        if name.partition('.')[0] == 'torch':\n"
         "            raise ModuleNotFoundError('No module named torch', name='torch')\n"
         "sys.meta_path.insert(0, Without())\n"
-        "import diffclaims.unet.results, diffclaims.unet.oracle, diffclaims.unet.cli\n"
+        "import diffclaims.unet.results, diffclaims.unet.measure.oracle, diffclaims.unet.cli\n"
         "sys.exit(diffclaims.unet.cli.main(['train', '--results', 'x', '--data-dir', 'y']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
-from diffclaims.unet import data
 from diffclaims.unet.classes import CLASS_NAMES, parse_class
 from diffclaims.unet.config import DataConfig
-from diffclaims.unet.data import DataError, load_fashion_mnist, prepare
+from diffclaims.unet.data import fashion_mnist as data
+from diffclaims.unet.data.fashion_mnist import DataError, load_fashion_mnist, prepare
 
 
 @pytest.fixture
@@ -232,8 +232,8 @@ def test_the_real_files():
 @pytest.mark.skipif(not os.environ.get(data.DATA_VARIABLE), reason=f"{data.DATA_VARIABLE} is not set")
 def test_the_oracle_on_the_real_classes():
     """Return probability 0.775 of Bag against Trouser at 14 x 14, recorded from these very files."""
-    from diffclaims.unet.oracle import oracle_uturns
-    from diffclaims.unet.references import ClassMoments
+    from diffclaims.unet.measure.oracle import oracle_uturns
+    from diffclaims.unet.measure.wiener import ClassMoments
 
     prepared = prepare(DataConfig(size=10), load_fashion_mnist(), seed=0, n_held_out=980)
     moments = [ClassMoments.of(x) for x in prepared.population]

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
-from diffclaims.unet.measure import GENERALIZATION, MEMORIZATION, Curves, auc, crossing, least
-from diffclaims.unet.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
-from diffclaims.unet.oracle import oracle_uturns, posterior
-from diffclaims.unet.references import ClassMoments
+from diffclaims.times.networks import GENERALIZATION, MEMORIZATION, Curves, auc, crossing, least
+from diffclaims.unet.measure.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
+from diffclaims.unet.measure.oracle import oracle_uturns, posterior
+from diffclaims.unet.measure.wiener import ClassMoments
 
 STEPS = np.geomspace(10, 1000, 25)
 

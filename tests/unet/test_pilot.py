@@ -16,10 +16,13 @@ import torch
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.unet import cli
-from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data import prepare
-from diffclaims.unet.objective import NetworkDenoiser
+from diffclaims.unet.data.fashion_mnist import prepare
+from diffclaims.unet.measure.probes import Probe
+from diffclaims.unet.measure.wiener import ClassMoments
+from diffclaims.unet.model.objective import NetworkDenoiser
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.model.stepper import Stepper
 from diffclaims.unet.pilot import bench as benches
 from diffclaims.unet.pilot import command, others, power, table
 from diffclaims.unet.pilot.bench import Bench, Row
@@ -31,11 +34,8 @@ from diffclaims.unet.pilot.flops import flops_per_image
 from diffclaims.unet.pilot.plan import Plan
 from diffclaims.unet.pilot.timing import timed
 from diffclaims.unet.pilot.work import Work
-from diffclaims.unet.presets import runs
-from diffclaims.unet.probes import Probe
-from diffclaims.unet.references import ClassMoments
-from diffclaims.unet.stepper import Stepper
-from diffclaims.unet.training import train
+from diffclaims.unet.train.presets import runs
+from diffclaims.unet.train.run import train
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -379,7 +379,7 @@ def test_what_is_said_wins_over_a_plan(tmp_path, capsys, monkeypatch):
         [1.0],
     )
     given = {}
-    monkeypatch.setattr("diffclaims.unet.campaign.run_campaign", lambda *a, **k: given.update(k) or [])
+    monkeypatch.setattr("diffclaims.unet.train.campaign.run_campaign", lambda *a, **k: given.update(k) or [])
     monkeypatch.setattr(cli, "load_fashion_mnist", lambda *a, **k: None)
     off = ["--device", "cpu", "--no-cuda-graph", "--no-tf32", "--bf16"]
     assert cli.main(["train", *words, *off]) == 1

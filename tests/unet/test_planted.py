@@ -11,23 +11,24 @@ import xarray as xr
 pytest.importorskip("torch")
 import torch
 
-from diffclaims import schema
 from diffclaims.errors import BaselineError, InvalidInput
-from diffclaims.experiment import Experiment
-from diffclaims.returns import detailed_balance_violation
-from diffclaims.subjects.recorded import Recorded, record
+from diffclaims.problem.experiment import Experiment
+from diffclaims.storage import schema
+from diffclaims.storage.recordings import record
+from diffclaims.subjects.recorded import Recorded
+from diffclaims.times.networks import MEMORIZATION
+from diffclaims.times.speciation import detailed_balance_violation
 from diffclaims.unet import cli, results
-from diffclaims.unet.checks import planted_checks
-from diffclaims.unet.classifier import train_classifier
 from diffclaims.unet.config import DataConfig, ProbeConfig, RunConfig
-from diffclaims.unet.data import pixels, prepare
-from diffclaims.unet.measure import MEMORIZATION
-from diffclaims.unet.planted import GaussianDenoiser
-from diffclaims.unet.probes import Probe
-from diffclaims.unet.record import analyse
-from diffclaims.unet.references import ClassMoments
-from diffclaims.unet.sampling import noise_grid, sample, starting_points, uturns
-from diffclaims.unet.training import train
+from diffclaims.unet.data.fashion_mnist import pixels, prepare
+from diffclaims.unet.measure.checks import planted_checks
+from diffclaims.unet.measure.classifier import train_classifier
+from diffclaims.unet.measure.planted import GaussianDenoiser
+from diffclaims.unet.measure.probes import Probe
+from diffclaims.unet.measure.sampling import noise_grid, sample, starting_points, uturns
+from diffclaims.unet.measure.wiener import ClassMoments
+from diffclaims.unet.record.analyse import analyse
+from diffclaims.unet.train.run import train
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")

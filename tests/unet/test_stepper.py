@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from diffclaims.unet import device as devices
-from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.stepper import WARM_UP, CapturedStep, Stepper
+from diffclaims.unet.model import device as devices
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.model.stepper import WARM_UP, CapturedStep, Stepper
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")

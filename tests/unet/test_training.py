@@ -17,13 +17,13 @@ pytest.importorskip("torch")
 import torch
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.unet.campaign import order_for, place_of, run_campaign
-from diffclaims.unet.compute import Compute
+from diffclaims.storage.files import locked, write_atomic
 from diffclaims.unet.config import NetworkConfig, ObjectiveConfig, RunConfig
-from diffclaims.unet.files import locked, write_atomic
-from diffclaims.unet.network import UNet
-from diffclaims.unet.objective import NetworkDenoiser, ddpm_levels, draw_levels
-from diffclaims.unet.training import CONFIG, STATE, STATUS, RunRefused, train
+from diffclaims.unet.model.network import UNet
+from diffclaims.unet.model.objective import NetworkDenoiser, ddpm_levels, draw_levels
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.train.campaign import order_for, place_of, run_campaign
+from diffclaims.unet.train.run import CONFIG, STATE, STATUS, RunRefused, train
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,8 +89,8 @@ import torch; torch.set_num_threads(1)
 from pathlib import Path
 from synthetic import make_source
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.compute import Compute
-from diffclaims.unet.training import train
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.train.run import train
 train(RunConfig.from_json({config.to_json()!r}), make_source(), Path({str(tmp_path / "killed")!r}),
       compute=Compute(save_every=0.0), report=lambda line: None)
 """
@@ -231,8 +231,8 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch; torch.set_num_threads(1)
 from pathlib import Path
 from synthetic import make_source, TINY
-from diffclaims.unet.campaign import run_campaign
-from diffclaims.unet.compute import Compute
+from diffclaims.unet.train.campaign import run_campaign
+from diffclaims.unet.model.options import Compute
 from diffclaims.unet.config import RunConfig
 runs = [RunConfig.of("r", seed=s, **{{**TINY, "steps": 5 if s else 400}}) for s in (0, 1, 2)]
 done = run_campaign(runs, make_source(), Path({str(tmp_path / "runs")!r}), compute=Compute())

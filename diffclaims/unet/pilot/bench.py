@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffclaims.errors import InvalidInput
-from diffclaims.unet.compute import Compute
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.device import new_stream, on, synchronize
+from diffclaims.unet.model.device import new_stream, on, synchronize
+from diffclaims.unet.model.options import Compute
+from diffclaims.unet.model.stepper import Stepper
 from diffclaims.unet.pilot.candidates import Candidate
 from diffclaims.unet.pilot.power import Meter
 from diffclaims.unet.pilot.timing import timed
-from diffclaims.unet.stepper import Stepper
 
 Images = NDArray[np.float32]
 Step = Callable[[int], object]

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.unet.compute import Compute
+from diffclaims.storage.files import write_atomic
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.files import write_atomic
+from diffclaims.unet.model.options import Compute
 from diffclaims.unet.pilot import others, table
 from diffclaims.unet.pilot.bench import Bench, Row
 from diffclaims.unet.pilot.candidates import Candidate, single
@@ -27,7 +27,7 @@ from diffclaims.unet.pilot.flops import flops_per_image
 from diffclaims.unet.pilot.plan import PILOT_VERSION
 from diffclaims.unet.pilot.power import reader
 from diffclaims.unet.pilot.work import Work
-from diffclaims.unet.presets import runs
+from diffclaims.unet.train.presets import runs
 
 #: Settings of a rehearsal: the whole path in a minute on a CPU; its figures say nothing about any real run.
 TOY: Mapping[str, Any] = {

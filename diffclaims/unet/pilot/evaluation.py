@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data import Images, PreparedData
-from diffclaims.unet.device import new_stream, on, tf32
+from diffclaims.unet.data.fashion_mnist import Images, PreparedData
+from diffclaims.unet.measure.probes import Probe
+from diffclaims.unet.measure.sampling import BATCH, SAMPLERS, sample
+from diffclaims.unet.measure.wiener import ClassMoments
+from diffclaims.unet.model.device import new_stream, on, tf32
+from diffclaims.unet.model.stepper import build
 from diffclaims.unet.pilot.timing import Timing, timed
-from diffclaims.unet.probes import Probe
-from diffclaims.unet.references import ClassMoments
-from diffclaims.unet.sampling import BATCH, SAMPLERS, sample
-from diffclaims.unet.stepper import build
 
 #: Images of one class in the training file, behind its moments.
 POPULATION = 6000

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.stepper import build
+from diffclaims.unet.model.stepper import build
 
 
 def flops_per_image(config: RunConfig) -> tuple[int, int]:

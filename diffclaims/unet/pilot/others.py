@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.objective import NetworkDenoiser
-from diffclaims.unet.stepper import build
+from diffclaims.unet.model.objective import NetworkDenoiser
+from diffclaims.unet.model.stepper import build
 
 Images = NDArray[np.float32]
 Step = Callable[[int], object]

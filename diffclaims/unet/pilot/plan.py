@@ -10,7 +10,7 @@ from typing import Any
 
 from diffclaims.errors import InvalidInput
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.presets import runs
+from diffclaims.unet.train.presets import runs
 
 #: Version of the file that a pilot writes.
 PILOT_VERSION = 1

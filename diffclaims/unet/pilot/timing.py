@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from diffclaims.unet.device import synchronize
+from diffclaims.unet.model.device import synchronize
 
 #: A call is timed in so many blocks, whose median counts.
 BLOCKS = 5

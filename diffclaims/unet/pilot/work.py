@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.sampling import SAMPLERS, uturn_grid
-from diffclaims.unet.snapshots import Schedule
+from diffclaims.unet.measure.sampling import SAMPLERS, uturn_grid
+from diffclaims.unet.measure.schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)

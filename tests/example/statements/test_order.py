@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from diffclaims import Case, Claim, Effect, Experiment, GaussianMixture, Outcome, RandomFeatures, Role
-from diffclaims.axes import Axes, Axis
+from diffclaims.api.space import Axes, Axis
 
 MODEL = RandomFeatures(psi_p=4.0, psi_n=2.0, diffusion_time=0.1)
 

@@ -1,0 +1,1 @@
+"""What authors of claims and subjects write against."""

@@ -1,0 +1,205 @@
+"""A claim, its cases, and the one path by which a case is measured and judged."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from diffclaims.api.case import WORD, WORD_RULE, Case, CaseResult, Role
+from diffclaims.api.space import Axes
+from diffclaims.api.subject import MEASURES, Subject, experiments_of
+from diffclaims.api.verdict import Effect, Verdict
+from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.problem.experiment import Experiment
+from diffclaims.storage import paths as locate
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+Measure = Callable[[Subject, Case], dict[str, xr.Dataset]]
+Judge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One sentence about how classes are learned, and the check of it.
+
+    Parameters
+    ----------
+    id : str
+        Short and stable.
+    says : str
+        The sentence.
+    source : str
+        Where it is claimed.
+    definitions : str
+        Which definitions the check uses, and which of them are ours.
+    regime : str
+        Where the sentence is meant to hold.
+    cases : tuple of Case
+        Named canonical cases, in and outside the regime, and negative controls.
+    measures : frozenset of str
+        Methods that a subject must have.
+    measure : callable ``(subject, case) -> dict of str to Dataset``
+        Asks the subject. Everything that `judge` needs must be in what it returns.
+    judge : callable ``(case, data) -> sequence of Effect``
+        Pure: from measured or recorded data to effects.
+    strategy : callable returning a hypothesis strategy of Case, optional
+        The regime, to be explored; a callable so that hypothesis is imported only then.
+    select : callable ``(experiments) -> sequence of Case``, optional
+        For subjects on real data: the cases among what they measured that lie in the regime.
+    axes : Axes, optional
+        The parameters along which the claim can be mapped.
+    """
+
+    id: str
+    says: str
+    source: str
+    definitions: str = ""
+    regime: str = ""
+    cases: tuple[Case, ...]
+    measures: frozenset[str]
+    measure: Measure
+    judge: Judge
+    strategy: Callable[[], SearchStrategy[Case]] | None = None
+    select: Callable[[Mapping[str, Experiment]], Sequence[Case]] | None = None
+    axes: Axes | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", tuple(self.cases))
+        object.__setattr__(self, "measures", frozenset(self.measures))
+        if not re.fullmatch(WORD, self.id):
+            raise InvalidInput.of("id of a claim", self.id, *WORD_RULE)
+        names = [c.name for c in self.cases]
+        if len(set(names)) < len(names):
+            raise InvalidInput.of(
+                f"cases of {self.id}", names, "have different names", "rename the ones that are equal"
+            )
+        if not self.measures <= MEASURES.keys() or not self.measures:
+            raise InvalidInput.of(
+                f"measures of {self.id}", sorted(self.measures), f"be out of {sorted(MEASURES)}", "correct it"
+            )
+
+    def cases_for(self, subject: Subject) -> tuple[Case, ...]:
+        """Return the cases that a subject is asked: the canonical ones, and its own in the regime.
+
+        A subject that takes any Gaussian mixture gets the canonical cases. From the experiments that
+        a subject lists on other data, `select` picks those that lie in the regime.
+        """
+        cases: list[Case] = list(self.cases) if subject.tags.gaussian else []
+        listed = {k: e for k, e in experiments_of(subject).items() if e.data != "gaussian"}
+        if self.select is not None and listed:
+            cases += self.select(listed)
+        if not subject.tags.exact:
+            outside = {"role": Role.OUTSIDE, "expect": frozenset()}
+            cases = [c.replace(**outside) if c.exact_only else c for c in cases]
+        return tuple(cases)
+
+    def run(self, subject: Subject, case: Case) -> CaseResult:
+        """Measure one case and judge it.
+
+        Returns
+        -------
+        CaseResult
+            With outcome "not run" and the reason where the subject cannot answer.
+
+        Raises
+        ------
+        SubjectInvalid
+            When the subject breaks its contract: that says nothing about the claim.
+        """
+        start = time.perf_counter()
+        verdict, data, reason = None, {}, _cannot(subject, self, case)
+        if not reason:
+            try:
+                data = self.measure(subject, case)
+                verdict = Verdict(self.judge(case, data))
+            except NotMeasured as error:
+                verdict, data, reason = None, {}, str(error) or "the subject gave no reason"
+        return CaseResult(
+            claim_id=self.id,
+            case=case,
+            subject=subject.name,
+            verdict=verdict,
+            data=data,
+            seconds=time.perf_counter() - start,
+            reason=reason,
+        )
+
+
+def _cannot(subject: Subject, claim: Claim, case: Case) -> str:
+    """Why the subject's tags rule this case out, or nothing."""
+    missing = claim.measures - subject.tags.measures
+    if missing:
+        return f"it does not measure {', '.join(sorted(missing))}"
+    most = subject.tags.max_classes
+    asked = max(e.mixture.n_classes for e in case.experiments.values())
+    if most is not None and asked > most:
+        return f"it takes at most {most} classes, the case has {asked}"
+    return ""
+
+
+def load_claims(folder: str | Path | None = None) -> tuple[Claim, ...]:
+    """Load every claim of a folder, in the order of the file names.
+
+    Parameters
+    ----------
+    folder : path, optional
+        A folder of claim files, ``test_*.py``, each with a module-level `CLAIM`. By default the
+        claims that belong to this package.
+
+    Raises
+    ------
+    InvalidInput
+        For a folder without claim files, a file without a `Claim`, or an id that occurs twice.
+    """
+    where = Path(folder) if folder is not None else locate.claims_dir()
+    files = sorted(where.glob("test_*.py"))
+    if not files:
+        raise InvalidInput.of("folder", str(where), "hold claim files, test_*.py", "name the claims folder")
+    claims: dict[str, Claim] = {}
+    for file in files:
+        claim = getattr(_module(file), "CLAIM", None)
+        if not isinstance(claim, Claim):
+            raise InvalidInput.of("CLAIM", claim, f"be a Claim in {file}", "define it at module level")
+        if claim.id in claims:
+            raise InvalidInput.of("id of a claim", claim.id, "occur once", f"rename the one in {file}")
+        claims[claim.id] = claim
+    return tuple(claims.values())
+
+
+def _module(file: Path) -> ModuleType:
+    """Import a claim file, or return it if it was imported before under whatever name.
+
+    The same file is `claims.test_x` in a checkout and `diffclaims.claims.test_x` when installed, and
+    pytest may have imported it already: importing it twice would make two claims of one.
+    """
+    file = file.resolve()
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__file__", None)
+        if isinstance(known, str) and Path(known).name == file.name and Path(known).resolve() == file:
+            return module
+    if file.parent == locate.package_claims_dir():
+        return importlib.import_module(f"diffclaims.claims.{file.stem}")
+    name = f"_diffclaims_claims_{abs(hash(str(file.parent))):x}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InvalidInput.of("file", str(file), "be a Python file", "name the claims folder")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,211 @@
+"""Along which parameters a claim can be mapped, and how a point becomes a case.
+
+A map leaves the regime of a claim on purpose, so its axes are wider than the claim's strategy, and
+its question is that of one point: which way the effect goes there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from diffclaims.api.case import Case
+from diffclaims.api.effects import (
+    GENERALIZATION,
+    MEMORIZATION,
+    Milestone,
+    effect,
+    levels_of,
+    log_time,
+    shown,
+)
+from diffclaims.api.subject import Subject
+from diffclaims.api.verdict import Effect
+from diffclaims.errors import InvalidInput
+from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+
+Floats = NDArray[np.float64]
+Scale = Literal["log", "linear"]
+Values = Mapping[str, float]
+
+#: How the thresholds of a milestone are chosen in a map: the middle one, or the least margin of all.
+THRESHOLDS = ("middle", "all", "low", "high")
+MILESTONES = ("all", "gen", "best", "mem")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One parameter of a claim.
+
+    Parameters
+    ----------
+    name : str
+        As in ``--x NAME=LOW..HIGH``.
+    low, high : float
+        Limits of what makes sense, both allowed.
+    default : float
+        Value where it is not mapped.
+    scale : {"log", "linear"}
+        How points are spaced, unless told otherwise.
+    about : str
+        What it is, for messages and labels.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float
+    scale: Scale = "linear"
+    about: str = ""
+
+    def check(self, value: float) -> float:
+        """Return the value if it lies within the limits.
+
+        Raises
+        ------
+        InvalidInput
+            Otherwise.
+        """
+        if not (math.isfinite(value) and self.low <= value <= self.high):
+            raise InvalidInput.of(
+                self.name, value, f"lie in {self.low:g}..{self.high:g} ({self.about})", "choose within it"
+            )
+        return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """Everything that a map of one claim needs.
+
+    Parameters
+    ----------
+    axes : tuple of Axis
+        The parameters.
+    build : callable ``(values) -> Case``
+        From a value of every parameter to the case at that point.
+    effect : str
+        What the margin is, for labels.
+    options : mapping of str to tuple of str
+        Choices besides; the first is the default. They reach `judge` through the case's params.
+    measure, judge : callables, optional
+        As those of the claim, which are used by default. A claim that looks at several weights or
+        sizes together has its own here, for one point.
+    """
+
+    axes: tuple[Axis, ...]
+    build: Callable[[Values], Case]
+    effect: str
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    measure: Callable[[Subject, Case], dict[str, xr.Dataset]] | None = None
+    judge: Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]] | None = None
+
+    def __getitem__(self, name: str) -> Axis:
+        for axis in self.axes:
+            if axis.name == name:
+                return axis
+        names = [a.name for a in self.axes]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        listing = "; ".join(f"{a.name} ({a.about}, {a.low:g}..{a.high:g})" for a in self.axes)
+        raise InvalidInput.of("axis", name, "be an axis of this claim", f"{hint}Available: {listing}")
+
+    def point(self, values: Values, choices: Mapping[str, str]) -> Case:
+        """Return the case at a point; parameters that are not named take their defaults."""
+        full = {a.name: float(values.get(a.name, a.default)) for a in self.axes}
+        case = self.build(full)
+        chosen = {name: choices.get(name, allowed[0]) for name, allowed in self.options.items()}
+        return case.replace(params={**case.params, **chosen})
+
+
+# ---- parameters that several claims share
+
+VARIANCE_RATIO = Axis(
+    name="variance_ratio",
+    low=0.05,
+    high=100.0,
+    default=2.0,
+    scale="log",
+    about="variance of class 0 over that of class 1, which is 1",
+)
+MINORITY_WEIGHT = Axis(
+    name="minority_weight",
+    low=1e-4,
+    high=0.9999,
+    default=0.5,
+    scale="log",
+    about="weight of class 0",
+)
+SEPARATION = Axis(
+    name="centroid_separation",
+    low=0.0,
+    high=20.0,
+    default=0.0,
+    about="distance of the centroids over sqrt(d)",
+)
+PSI_P = Axis(name="psi_p", low=0.1, high=1e5, default=8.0, scale="log", about="features per dimension")
+PSI_N = Axis(name="psi_n", low=0.05, high=1e5, default=4.0, scale="log", about="samples per dimension")
+DIFFUSION_TIME = Axis(
+    name="diffusion_time", low=1e-3, high=3.0, default=0.05, scale="log", about="noise level of the model"
+)
+MODEL_AXES = (PSI_P, PSI_N, DIFFUSION_TIME)
+
+
+def pair(values: Values) -> Experiment:
+    """Return two isotropic classes; orthogonal centroids of equal norm, as far apart as asked."""
+    w = values.get("minority_weight", 0.5)
+    norm2 = values.get("centroid_separation", 0.0) ** 2 / 2
+    mixture = GaussianMixture(
+        [w, 1 - w],
+        [values.get("variance_ratio", 1.0), 1.0],
+        centroid_gram=[[norm2, 0.0], [0.0, norm2]],
+    )
+    return Experiment(mixture=mixture, model=model(values))
+
+
+def model(values: Values) -> RandomFeatures:
+    """Return the model of a point."""
+    return RandomFeatures(
+        psi_p=values["psi_p"], psi_n=values["psi_n"], diffusion_time=values["diffusion_time"]
+    )
+
+
+# ---- effects at one point, with the options `milestone` and `threshold`
+
+
+def _chosen(levels: Sequence[float | str], which: str) -> tuple[float | str, ...]:
+    if which == "all" or len(levels) == 1:
+        return tuple(levels)
+    return (levels[{"low": 0, "middle": len(levels) // 2, "high": -1}[which]],)
+
+
+def order(
+    curves: xr.Dataset, case: Case, *, first: int = 0, names: Sequence[str] = ("0", "1")
+) -> list[Effect]:
+    """Return ``ln(tau_later/tau_first)`` of two classes at the milestones and thresholds that are asked."""
+    milestone = str(case.params["milestone"])
+    asked: Iterable[Milestone] = ("gen", "best", "mem") if milestone == "all" else (milestone,)  # type: ignore[assignment]
+    stochastic = "seed" in curves.dims
+    effects = []
+    for one in asked:
+        for level in _chosen(levels_of(curves, one), str(case.params["threshold"])):
+            ratio = log_time(curves, one, level, 1 - first) - log_time(curves, one, level, first)
+            at = f" at {shown(level)}" if one != "best" else ""
+            name = f"ln tau_{one}({names[1]})/tau_{one}({names[0]}){at}"
+            effects.append(effect(name, ratio, stochastic=stochastic))
+    return effects
+
+
+def paired_thresholds(case: Case) -> Iterator[tuple[float, float]]:
+    """Yield a threshold of generalization with the one of memorization that it goes with."""
+    pairs = list(zip(GENERALIZATION, MEMORIZATION, strict=True))
+    which = str(case.params["threshold"])
+    yield from pairs if which == "all" else [pairs[{"low": 0, "middle": 1, "high": 2}[which]]]

@@ -1,0 +1,216 @@
+"""The mixture that has the moments of labelled data, and how well it describes them.
+
+The eigenbasis of the pooled within-class covariance stands for the common eigenbasis of all classes;
+its directions are gathered into types of like pooled variance. Both steps lose something, and
+`Moments.diagnostics` says how much. The construction is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.errors import InvalidInput
+from diffclaims.problem.validate import probabilities
+
+Floats = NDArray[np.float64]
+
+#: Most direction types chosen when their number is left open.
+MOST_TYPES = 16
+#: Spread of log variance within a type (rms) that is accepted when their number is left open.
+TYPE_SPREAD = 0.1
+#: Variances below this share of their mean count as alike: log(s + share * mean) is what is binned.
+ALIKE_BELOW = 0.1
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What `GaussianMixture` needs, from data."""
+
+    weights: Floats
+    variances: Floats
+    fractions: Floats
+    centroid_gram: Floats
+    diagnostics: dict[str, float]
+
+
+def match_moments(
+    x: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_types: int | None = None,
+    classes: Sequence[Any] | None = None,
+    weights: ArrayLike | None = None,
+) -> Moments:
+    """Measure a mixture's moments; see `GaussianMixture.from_samples` for the arguments and errors."""
+    data = np.asarray(x)
+    if data.ndim != 2 or data.dtype.kind not in "biuf" or 0 in data.shape:
+        raise InvalidInput.of(
+            "x",
+            f"<array of shape {data.shape}, dtype {data.dtype}>",
+            "be a real array of shape (samples, dimensions)",
+            "flatten each sample, for instance images.reshape(len(images), -1)",
+        )
+    n_dims = data.shape[1]
+    names = np.asarray(labels)
+    if names.shape != data.shape[:1]:
+        raise InvalidInput.of(
+            "labels",
+            f"<array of shape {names.shape}>",
+            f"have shape ({data.shape[0]},)",
+            "give one label per sample",
+        )
+    chosen = _classes(names, classes)
+    members = [np.flatnonzero(names == c) for c in chosen]
+    counts = np.array([m.size for m in members])
+    pi = counts / counts.sum() if weights is None else probabilities("weights", weights)
+    if pi.size != len(chosen):
+        raise InvalidInput.of(
+            "weights", weights, f"hold one weight for each of the {len(chosen)} classes", "follow their order"
+        )
+    if n_types is not None and (
+        isinstance(n_types, bool) or not isinstance(n_types, int | np.integer) or not 1 <= n_types <= n_dims
+    ):
+        raise InvalidInput.of(
+            "n_types",
+            n_types,
+            f"be an integer from 1 to {n_dims}, the dimension of the data",
+            "or leave it out",
+        )
+
+    means, covariances = np.empty((len(chosen), n_dims)), np.empty((len(chosen), n_dims, n_dims))
+    for k, own in enumerate(members):
+        if own.size < 2:
+            raise _too_few(chosen[k], own.size, 2)
+        # One class at a time in double precision: 60,000 images never are.
+        block = data[own].astype(np.float64)
+        if not np.isfinite(block).all():
+            raise InvalidInput.of(
+                "x", f"<samples of class {chosen[k]}>", "be finite", "remove samples with NaN or infinity"
+            )
+        means[k] = block.mean(axis=0)
+        block -= means[k]
+        covariances[k] = block.T @ block / (own.size - 1)
+    pooled = np.einsum("k,kab->ab", pi, covariances)
+    varying = int((np.diag(pooled) > 0).sum())
+    for k, count in enumerate(counts):
+        if np.trace(covariances[k]) <= 0:
+            raise InvalidInput.of(
+                "x",
+                f"<samples of class {chosen[k]}>",
+                "vary within each class",
+                "remove the class: it is one point",
+            )
+        if count < varying + 1:
+            raise _too_few(chosen[k], int(count), varying + 1)
+
+    eigenvalues, basis = np.linalg.eigh(pooled)
+    eigenvalues, basis = eigenvalues[::-1], basis[:, ::-1]
+    # (K, d): variance of each class along each pooled direction.
+    along = np.stack([np.einsum("ai,ai->i", basis, c @ basis) for c in covariances])
+    constant = eigenvalues <= n_dims * np.finfo(np.float64).eps * eigenvalues[0]
+    along[:, constant] = 0.0
+    along = np.maximum(along, 0.0)
+    sampling = float(np.sqrt(varying / counts.sum()))
+    types = _types(np.where(constant, 0.0, eigenvalues), constant, n_types, max(TYPE_SPREAD, sampling))
+    sizes = np.bincount(types).astype(np.float64)
+    member = np.zeros((n_dims, sizes.size))
+    member[np.arange(n_dims), types] = 1.0
+    variances = along @ member / sizes
+    fractions = sizes / n_dims
+
+    centred = means - pi @ means
+    gram = centred @ centred.T / n_dims
+
+    diagnostics: dict[str, float] = {
+        "n_samples_least": float(counts.min()),
+        "constant_fraction": float(constant.mean()),
+    }
+    energy = np.einsum("kab,kab->k", covariances, covariances)
+    squares = (along**2).sum(axis=1)
+    off = np.maximum(0.0, 1 - squares / energy)
+    # Sampling alone puts s_i s_j / (n - 1) into each squared off-diagonal entry.
+    floor = (along.sum(axis=1) ** 2 - squares) / (counts - 1) / energy
+    within = np.maximum(0.0, squares - variances**2 @ sizes) / energy
+    for name, value in (("off_diagonal", off), ("off_diagonal_sampling", floor), ("within_type", within)):
+        diagnostics[f"{name}_max"] = float(value.max())
+        diagnostics |= {f"{name}[{c}]": float(v) for c, v in zip(chosen, value, strict=True)}
+    diagnostics["centroid_sampling_max"] = float((variances @ fractions / counts).max())
+    share = (pi @ (centred @ basis) ** 2) @ member
+    share = share / share.sum() if share.sum() > 0 else fractions
+    diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
+    diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
+    return Moments(pi, variances, fractions, gram, diagnostics)
+
+
+def _classes(names: NDArray[Any], classes: Sequence[Any] | None) -> list[Any]:
+    if names.dtype.kind == "f" and not np.isfinite(names).all():
+        raise InvalidInput.of(
+            "labels", "<NaN or infinity>", "name a class for each sample", "use integers or strings"
+        )
+    present = np.unique(names).tolist()
+    if classes is None:
+        return list(present)
+    chosen = np.asarray(classes).tolist()
+    if not isinstance(chosen, list) or not chosen or len(set(chosen)) != len(chosen):
+        raise InvalidInput.of("classes", classes, "be a list of distinct labels", "name each class once")
+    unknown = [c for c in chosen if c not in present]
+    if unknown:
+        raise InvalidInput.of(
+            "classes",
+            unknown,
+            f"be among the labels {present[:20]}",
+            "choose from these, in the labels' own type",
+        )
+    return chosen
+
+
+def _too_few(label: Any, count: int, needed: int) -> InvalidInput:
+    return InvalidInput.of(
+        "labels",
+        f"<{count} samples of class {label}>",
+        f"give at least {needed} samples of each class: one more than the dimensions that vary, below which "
+        "directions lack variance for want of samples",
+        "measure on all the samples there are and set weights= for the imbalance, or reduce the dimension",
+    )
+
+
+def _types(
+    variance: Floats, constant: NDArray[np.bool_], n_types: int | None, spread: float
+) -> NDArray[np.intp]:
+    """Type of each direction, 0 for the largest variances; `variance` decreases.
+
+    The partition into contiguous types with the least squared spread of log variance, by dynamic
+    programming. Directions without any variance are a type of their own whenever there can be two.
+    """
+    n_dims = variance.size
+    live = int((~constant).sum())
+    own_type = int(live < n_dims and n_types != 1)
+    if own_type == 0:
+        live = n_dims
+    y = np.log(variance[:live] + ALIKE_BELOW * variance[:live].mean())
+    s1, s2 = np.concatenate([[0.0], np.cumsum(y)]), np.concatenate([[0.0], np.cumsum(y**2)])
+    i, j = np.arange(live + 1)[:, None], np.arange(live + 1)[None, :]
+    # cost[i, j]: squared spread of directions i..j-1 taken as one type; empty types are forbidden.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cost = np.where(j > i, np.maximum(0.0, s2[j] - s2[i] - (s1[j] - s1[i]) ** 2 / (j - i)), np.inf)
+    most = min(live, (MOST_TYPES if n_types is None else int(n_types)) - own_type)
+    best, cuts = cost[0], []
+    for _ in range(most - 1):
+        if n_types is None and np.sqrt(best[live] / live) <= spread:
+            break
+        table = best[:, None] + cost
+        cuts.append(table.argmin(axis=0))
+        best = table.min(axis=0)
+    types = np.empty(n_dims, dtype=np.intp)
+    types[live:] = len(cuts) + 1
+    end = live
+    for number in range(len(cuts), -1, -1):
+        start = int(cuts[number - 1][end]) if number else 0
+        types[start:end] = number
+        end = start
+    return types

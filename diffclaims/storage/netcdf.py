@@ -1,0 +1,198 @@
+"""One way to write and read a stored result: atomically, with a checksum of its contents.
+
+The checksum covers values, coordinates and attributes, not the bytes of the file, so that another
+version of the HDF5 library does not invalidate it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from diffclaims.errors import BaselineError
+
+CHECKSUM = "checksum"
+#: One attribute that holds, as JSON, all but the first few of a group with many: from the ninth on
+#: HDF5 spends kilobytes on each group. `read` puts them back.
+PACKED = "more_attributes"
+#: Attributes that stay visible to any reader of NetCDF files.
+VISIBLE = (CHECKSUM, "schema", "schema_version", "subject", "commit", "created_at")
+#: Attribute of words that are kept as numbers: the words, as JSON. `read` puts them back.
+WORDS = "words"
+#: Words are kept as numbers from this many on; HDF5 spends tens of bytes on each.
+_CODE_FROM = 64
+#: Arrays of fewer bytes than this are not worth the overhead of compressed chunks, which is kilobytes each.
+_COMPRESS_FROM = 12_000
+
+
+def _plain(value: Any) -> Any:
+    """Value of an attribute as JSON can hold it, the same before writing and after reading."""
+    if isinstance(value, np.ndarray):
+        return [_plain(v) for v in value.tolist()]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def checksum(tree: xr.DataTree) -> str:
+    """Return the SHA-256 of the contents of a tree, except for the stored checksum itself."""
+    total = hashlib.sha256()
+
+    def add(*words: object) -> None:
+        total.update(json.dumps(words, sort_keys=True, default=str).encode() + b"\n")
+
+    for node in sorted(tree.subtree, key=lambda n: n.path):
+        dataset = node.to_dataset(inherit=False)
+        attrs = {k: _plain(v) for k, v in dataset.attrs.items() if node.parent or k != CHECKSUM}
+        add(node.path, attrs)
+        for name in sorted(map(str, dataset.variables)):
+            variable = dataset.variables[name]
+            values = np.asarray(variable.values)
+            attrs = {k: _plain(v) for k, v in variable.attrs.items()}
+            add(name, list(map(str, variable.dims)), list(values.shape), attrs)
+            if values.dtype.kind in "fc":
+                total.update(np.ascontiguousarray(values, dtype=np.complex128).tobytes())
+            elif values.dtype.kind in "iub":
+                total.update(np.ascontiguousarray(values, dtype=np.int64).tobytes())
+            else:
+                add([str(v) for v in values.ravel()])
+    return total.hexdigest()
+
+
+def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
+    """Write a tree, or a dataset as its root, so that `path` holds all of it or what it held before.
+
+    Raises
+    ------
+    BaselineError
+        When the file cannot be written there.
+    """
+    groups = _groups(content)
+    root = groups.setdefault("/", xr.Dataset())
+    root.attrs = {k: v for k, v in root.attrs.items() if k != CHECKSUM}
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs[CHECKSUM] = checksum(tree)
+    for node in tree.subtree:
+        node.attrs = _packed(node.attrs)
+        node.dataset = _coded(node.to_dataset(inherit=False))
+    encoding = {
+        node.path: {name: _encoding(v) for name, v in node.to_dataset(inherit=False).variables.items()}
+        for node in tree.subtree
+    }
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tree.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+        os.replace(part, path)
+    except OSError as error:
+        raise BaselineError(
+            f"cannot write {path}: {error.strerror or error}; the old file, if any, is as it was"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _packed(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    if len(attrs) <= len(VISIBLE):
+        return {str(k): v for k, v in attrs.items()}
+    rest = {str(k): _plain(v) for k, v in attrs.items() if k not in VISIBLE}
+    kept = {str(k): v for k, v in attrs.items() if k in VISIBLE}
+    return {**kept, PACKED: json.dumps(rest)}
+
+
+def _unpacked(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    plain = {str(k): v for k, v in attrs.items() if k != PACKED}
+    return {**plain, **json.loads(attrs.get(PACKED, "{}"))}
+
+
+def _coded(dataset: xr.Dataset) -> xr.Dataset:
+    """Keep long arrays of few words as numbers, with the words in an attribute."""
+    coded = {}
+    for name, variable in dataset.data_vars.items():
+        if variable.dtype.kind in "UO" and variable.size >= _CODE_FROM:
+            words, codes = np.unique(variable.values.astype(np.str_), return_inverse=True)
+            if words.size <= np.iinfo(np.int16).max:
+                numbers = codes.reshape(variable.shape).astype(np.int16)
+                attrs = variable.attrs | {WORDS: json.dumps(words.tolist())}
+                coded[name] = (variable.dims, numbers, attrs)
+    return dataset.assign(coded)
+
+
+def _decoded(dataset: xr.Dataset) -> xr.Dataset:
+    plain = {}
+    for name, variable in dataset.data_vars.items():
+        if WORDS in variable.attrs:
+            words = np.array(json.loads(variable.attrs[WORDS]), dtype=np.str_)
+            attrs = {k: v for k, v in variable.attrs.items() if k != WORDS}
+            plain[name] = (variable.dims, words[variable.values], attrs)
+    return dataset.assign(plain)
+
+
+def read(path: Path) -> xr.DataTree:
+    """Read what `write` wrote, into memory.
+
+    Raises
+    ------
+    BaselineError
+        When the file is missing, unreadable (truncated) or was changed after it was written.
+    """
+    if not path.is_file():
+        raise BaselineError(f"{path} is missing")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as opened:
+            tree = opened.load()
+    except Exception as error:
+        # The HDF5 library raises many kinds of error for a damaged file; all mean the same here.
+        raise BaselineError(
+            f"{path} cannot be read ({type(error).__name__}): it is truncated or no NetCDF file; "
+            "restore it from version control or record it again"
+        ) from error
+    for node in tree.subtree:
+        node.attrs = _unpacked(node.attrs)
+        node.dataset = _decoded(node.to_dataset(inherit=False))
+    stored = tree.attrs.get(CHECKSUM)
+    if stored is None:
+        raise BaselineError(
+            f"{path} has no checksum: it was not written by diffclaims.storage.netcdf.write; record it again"
+        )
+    if stored != checksum(tree):
+        raise BaselineError(
+            f"{path} was changed after it was recorded (its checksum does not match its contents); "
+            "restore it from version control or record it again"
+        )
+    return tree
+
+
+def read_dataset(path: Path) -> xr.Dataset:
+    """Read a file that holds a single dataset; as `read`."""
+    dataset = read(path).to_dataset(inherit=False)
+    dataset.attrs.pop(CHECKSUM, None)
+    return dataset
+
+
+def _groups(content: xr.DataTree | xr.Dataset) -> dict[str, xr.Dataset]:
+    """Datasets by group, without what an earlier file said about how to encode them."""
+    datasets: Mapping[str, xr.Dataset]
+    if isinstance(content, xr.Dataset):
+        datasets = {"/": content}
+    else:
+        datasets = {n.path: n.to_dataset(inherit=False) for n in content.subtree}
+    return {group: dataset.copy().drop_encoding() for group, dataset in datasets.items()}
+
+
+def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    if variable.dtype.kind not in "fiub":
+        return {}
+    encoding: dict[str, Any] = {"_FillValue": None} if variable.dtype.kind == "f" else {}
+    if variable.ndim and variable.nbytes >= _COMPRESS_FROM:
+        encoding |= {"zlib": True, "complevel": 4, "shuffle": True}
+    return encoding

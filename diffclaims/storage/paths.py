@@ -1,0 +1,56 @@
+"""Where the claims and the baselines are: in the checkout, or inside the installed package.
+
+In both places the baselines lie beside the claims: ``claims/`` and ``baselines/`` at the top of a
+checkout, ``diffclaims/claims/`` and ``diffclaims/baselines/`` in an installed package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffclaims.errors import InvalidInput
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def package_claims_dir() -> Path:
+    """Where the claims of an installed package lie; absent in a checkout."""
+    return _PACKAGE / "claims"
+
+
+def checkout_claims_dir(root: Path) -> Path | None:
+    """Return the claims of a checkout of this project at `root`, if it is one."""
+    claims = root / "claims"
+    return claims if (root / "diffclaims" / "_version.py").is_file() and claims.is_dir() else None
+
+
+def claims_dir(root: Path | None = None) -> Path:
+    """Return the folder of the claim files.
+
+    Parameters
+    ----------
+    root : path, optional
+        Where the run takes place. When that is a checkout of this project, its claims are meant even
+        if the package that runs them is installed elsewhere.
+
+    Raises
+    ------
+    InvalidInput
+        When neither the package nor a checkout around it has claims.
+    """
+    if root is not None and (found := checkout_claims_dir(root.resolve())) is not None:
+        return found
+    installed = package_claims_dir()
+    if installed.is_dir():
+        return installed
+    found = checkout_claims_dir(_PACKAGE.parent)
+    if found is None:
+        raise InvalidInput.of(
+            "claims folder", str(installed), "exist", "reinstall the package, or name a folder of claims"
+        )
+    return found
+
+
+def baselines_dir(claims: Path | None = None) -> Path:
+    """Return the folder of the baselines that belong to a folder of claims; it may be absent."""
+    return (claims if claims is not None else claims_dir()).resolve().parent / "baselines"

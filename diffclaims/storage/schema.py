@@ -1,0 +1,232 @@
+"""The written form of every result, enforced by one function.
+
+Each kind of dataset names its variables, their dimensions and units. `stamp` adds the attributes
+that every dataset carries, `validate` checks a dataset and says the first thing that is wrong.
+Dimensions are never anonymous, labels are coordinates, and attributes are strings or numbers,
+because NetCDF keeps nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from diffclaims.errors import SubjectInvalid
+
+SCHEMA_VERSION = 1
+
+#: Dimensions that any variable may have in front of its own: repetitions of the measurement.
+REPEATS = ("seed",)
+
+REQUIRED_ATTRS = ("schema", "schema_version", "subject", "diffclaims_version", "created_at", "seeds")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What one variable of a dataset must look like."""
+
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    required: bool = True
+    #: Whether +inf is a legal value (a time that is never reached).
+    allow_inf: bool = False
+    #: Whether NaN (nothing was measured) and -inf are legal as well.
+    allow_any: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Variables and coordinates of one kind of dataset."""
+
+    variables: Mapping[str, Variable]
+    #: Coordinates with positive, increasing numbers.
+    increasing: tuple[str, ...] = ()
+
+
+_LOSS = "loss per dimension, 1 before training"
+
+SCHEMAS: dict[str, Schema] = {
+    "curves": Schema(
+        {
+            "test_loss": Variable(("class", "training_time"), "1", f"test {_LOSS}"),
+            "train_loss": Variable(("class", "training_time"), "1", f"training {_LOSS}"),
+            "bayes_loss": Variable(("class",), "1", "loss of the best linear denoiser of the class"),
+        },
+        increasing=("training_time",),
+    ),
+    "times": Schema(
+        {
+            "tau_gen": Variable(("class",), "training time", "time to generalize", allow_inf=True),
+            "tau_best": Variable(("class",), "training time", "time of least test loss", allow_inf=True),
+            "tau_mem": Variable(("class",), "training time", "time to memorize", allow_inf=True),
+        }
+    ),
+    "calibration": Schema(
+        {
+            "outcome": Variable(("repetition",), "1", "1 holds, 0 inconclusive, -1 fails, under the null"),
+            "effect_outcome": Variable(("effect", "repetition"), "1", "the same, of each effect alone"),
+            "holds": Variable(("n_seeds",), "1", "repetitions that hold where the claim is true"),
+            "repetitions": Variable(("n_seeds",), "1", "repetitions where the claim is true"),
+        },
+        increasing=("n_seeds",),
+    ),
+    "convergence": Schema(
+        {
+            "bias": Variable(
+                ("variable", "n_dims", "class", "training_time"), "1", "mean over seeds minus theory"
+            ),
+            "stderr": Variable(
+                ("variable", "n_dims", "class", "training_time"), "1", "standard error of the bias"
+            ),
+            "rms": Variable(("variable", "n_dims"), "1", "bias, root mean square over classes and times"),
+            "rms_stderr": Variable(("variable", "n_dims"), "1", "its standard error"),
+            "exponent": Variable(("variable",), "1", "power of 1/d"),
+        },
+        increasing=("n_dims", "training_time"),
+    ),
+    "spectrum": Schema(
+        {
+            "density": Variable(("eigenvalue",), "1/eigenvalue", "density of eigenvalues of U"),
+            "population_energy": Variable(
+                ("class", "eigenvalue"), "1/eigenvalue", "population energy of the class by eigenvalue"
+            ),
+            "training_energy": Variable(
+                ("class", "eigenvalue"), "1/eigenvalue", "training energy of the class by eigenvalue"
+            ),
+        },
+        increasing=("eigenvalue",),
+    ),
+    "speciation": Schema(
+        {
+            "commitment": Variable(
+                ("class", "diffusion_time"), "1", "probability that the class is the most likely one"
+            ),
+            "return_probability": Variable(
+                ("class", "diffusion_time"), "1", "probability that a U-turn returns to its class"
+            ),
+            "commitment_stderr": Variable(("class", "diffusion_time"), "1", "standard error", required=False),
+            "return_probability_stderr": Variable(
+                ("class", "diffusion_time"), "1", "standard error", required=False
+            ),
+            "transition": Variable(
+                ("class", "to_class", "diffusion_time"),
+                "1",
+                "probability of ending in to_class",
+                required=False,
+            ),
+            "transition_stderr": Variable(
+                ("class", "to_class", "diffusion_time"), "1", "standard error", required=False
+            ),
+        },
+        increasing=("diffusion_time",),
+    ),
+    "verdicts": Schema(
+        {
+            "effect": Variable(("case",), "1", "effect size, NaN if not run", allow_any=True),
+            "threshold": Variable(("case",), "1", "what the effect must exceed", allow_any=True),
+            "uncertainty": Variable(
+                ("case",), "1", "how far beyond the threshold counts as decided", allow_any=True
+            ),
+            "verdict": Variable(("case",), "", "holds, fails, inconclusive or not run"),
+        }
+    ),
+}
+
+
+def stamp(dataset: xr.Dataset, kind: str, attrs: Mapping[str, str | int | float]) -> xr.Dataset:
+    """Return `dataset` as a finished result of one kind: units, names, provenance, then validated.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Values and coordinates.
+    kind : str
+        A key of `SCHEMAS`.
+    attrs : mapping
+        What `provenance` returned, and whatever else belongs to the result.
+    """
+    out = dataset.copy()
+    for name, variable in SCHEMAS[kind].variables.items():
+        if name in out:
+            out[name].attrs.setdefault("units", variable.units)
+            out[name].attrs.setdefault("long_name", variable.long_name)
+    out.attrs = {**dataset.attrs, **attrs, "schema": kind, "schema_version": SCHEMA_VERSION}
+    return validate(out, kind)
+
+
+def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.Dataset:
+    """Check a dataset against its schema and return it.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        What to check.
+    kind : str
+        A key of `SCHEMAS`.
+    who : str
+        Named in the message: who made the dataset.
+
+    Raises
+    ------
+    SubjectInvalid
+        With the first thing that is wrong, and what was expected.
+    """
+    if kind not in SCHEMAS:
+        raise KeyError(f"no schema {kind!r}; there are {sorted(SCHEMAS)}")
+    if not isinstance(dataset, xr.Dataset):
+        raise SubjectInvalid(
+            f"{who}: expected an xarray.Dataset of kind {kind!r}, got {type(dataset).__name__}"
+        )
+    schema = SCHEMAS[kind]
+    for name, variable in schema.variables.items():
+        if name not in dataset:
+            if variable.required:
+                raise SubjectInvalid(
+                    f"{who}: {kind} needs the variable {name!r} with dims {variable.dims}; "
+                    f"it has {sorted(map(str, dataset.data_vars))}"
+                )
+            continue
+        array = dataset[name]
+        own = tuple(d for d in array.dims if d not in REPEATS)
+        if set(own) != set(variable.dims) or len(own) != len(variable.dims):
+            raise SubjectInvalid(
+                f"{who}: {name} has dims {array.dims}; it must have {variable.dims}, "
+                f"and may have {REPEATS} besides"
+            )
+        if array.dtype.kind == "f" and not variable.allow_any:
+            bad = ~np.isfinite(array.values)
+            if variable.allow_inf:
+                bad &= ~np.isposinf(array.values)
+            if bad.any():
+                where = {str(d): int(i) for d, i in zip(array.dims, np.argwhere(bad)[0], strict=True)}
+                allowed = "finite numbers or +inf" if variable.allow_inf else "finite numbers"
+                raise SubjectInvalid(
+                    f"{who}: {name} has {int(bad.sum())} values that are not {allowed}, the first at {where}"
+                )
+    for name in schema.increasing:
+        values = np.asarray(dataset[name].values) if name in dataset.coords else np.array([])
+        if values.dtype.kind not in "fi" or values.size == 0 or not np.isfinite(values).all():
+            raise SubjectInvalid(f"{who}: {kind} needs the coordinate {name!r} with finite numbers")
+        if (np.diff(values) <= 0).any() or (values[0] < 0):
+            raise SubjectInvalid(f"{who}: the coordinate {name!r} must increase from 0 or above")
+    missing = [a for a in REQUIRED_ATTRS if a not in dataset.attrs]
+    if missing:
+        raise SubjectInvalid(
+            f"{who}: attributes {missing} are missing; diffclaims.storage.schema.stamp adds them"
+        )
+    if dataset.attrs["schema"] != kind or int(dataset.attrs["schema_version"]) != SCHEMA_VERSION:
+        raise SubjectInvalid(
+            f"{who}: schema {dataset.attrs['schema']!r} version {dataset.attrs['schema_version']}; "
+            f"this version reads {kind!r} version {SCHEMA_VERSION}"
+        )
+    for name, value in dataset.attrs.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float | np.integer | np.floating):
+            raise SubjectInvalid(
+                f"{who}: attribute {name} is a {type(value).__name__}; NetCDF keeps only str, int and float: "
+                "use json.dumps"
+            )
+    return dataset

@@ -1,0 +1,1 @@
+"""One file a command: studies of the claims and of the subjects."""

@@ -1,0 +1,158 @@
+"""Compute a map: its points, then the lines on which the verdict changes, then one file."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from diffclaims._version import __version__
+from diffclaims.errors import InvalidInput
+from diffclaims.storage import netcdf as storage
+from diffclaims.storage.provenance import _commit
+from diffclaims.studies.maps.checkpoint import Checkpoint
+from diffclaims.studies.maps.evaluate import (
+    ACCURACY,
+    N_TIMES,
+    TOLERANCE,
+    evaluate_point,
+    find_boundary,
+    subject_of,
+)
+from diffclaims.studies.maps.plan import Plan
+from diffclaims.studies.maps.pool import Pool, Task
+from diffclaims.studies.maps.result import assemble, grid_key, line_key, point_key, read_map
+
+Advance = Callable[[int, int], None]
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Return where the finished points of a map are kept until it is whole."""
+    return out.with_name(f"{out.name}.points.jsonl")
+
+
+def configuration(plan: Plan) -> dict[str, str]:
+    """Return everything that decides the numbers of a map."""
+    return {
+        "plan": plan.to_json(),
+        "version": __version__,
+        "commit": _commit()[0],
+        "numerics": f"accuracy {ACCURACY:g} unless asked, {N_TIMES} times, roots to {TOLERANCE:g}",
+    }
+
+
+def run_map(
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int = 0,
+    scheduler: str = "",
+    command: str = "",
+    advance: Advance | None = None,
+) -> xr.Dataset:
+    """Compute a map and write it, or go on with one that was interrupted.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is asked for.
+    out : path
+        The file. Finished points are kept beside it until it is written, whole.
+    workers, scheduler
+        As in `Pool`.
+    command : str
+        Stored: what computes it again.
+    advance : callable ``(done, total)``, optional
+        Told after each finished point or line.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `assemble`. Without another computation if `out` holds this very map.
+
+    Raises
+    ------
+    InvalidInput
+        When `out` holds another map, or the kept points belong to one.
+    """
+    subject_of(plan)
+    out = Path(out)
+    if out.exists():
+        stored = read_map(out)
+        if stored.attrs["plan"] != plan.to_json():
+            raise InvalidInput.of(
+                "out", str(out), "not hold another map", "name another file, or delete this one"
+            )
+        return stored
+    with Checkpoint(checkpoint_of(out), configuration(plan)) as points, Pool(workers, scheduler) as pool:
+        work = _Work(plan, points, pool, advance or (lambda done, total: None))
+        work.points()
+        work.lines()
+        dataset = assemble(plan, points.records, command=command)
+        storage.write(out, dataset)
+        points.remove()
+    return dataset
+
+
+class _Work:
+    def __init__(self, plan: Plan, points: Checkpoint, pool: Pool, advance: Advance) -> None:
+        self.plan, self.kept, self.pool, self.advance = plan, points, pool, advance
+        self.json = plan.to_json()
+        self.grid = tuple(r.n for r in plan.ranges)
+        self.n_lines = math.prod(r.n for r in plan.others)
+        self.n_points = math.prod(self.grid) + plan.points
+        self.started = time.perf_counter()
+
+    def points(self) -> None:
+        """Measure every point of the grid, and the quasi-random ones."""
+        self._do(evaluate_point, list(self._points()))
+
+    def _points(self) -> Iterator[Task]:
+        for i, row in enumerate(self.plan.scattered() if self.plan.points else ()):
+            yield point_key(i), (self.json, dict(zip(self.plan.names, map(float, row), strict=True)))
+        values = [r.values() for r in self.plan.ranges]
+        for index in np.ndindex(self.grid):
+            yield grid_key(index), (self.json, self._at(self.plan.names, values, index))
+
+    def lines(self) -> None:
+        """Find the boundary on every line whose margin changes sign."""
+        self._do(find_boundary, list(self._lines()))
+
+    def _lines(self) -> Iterator[Task]:
+        plan = self.plan
+        along = plan.names.index(plan.along)
+        line = plan.line.values()
+        names = [r.name for r in plan.others]
+        values = [r.values() for r in plan.others]
+        for index in np.ndindex(tuple(r.n for r in plan.others)):
+            keys = [grid_key((*index[:along], i, *index[along:])) for i in range(line.size)]
+            margins = [float(self.kept.records[k]["margin"]) for k in keys]
+            brackets = [
+                (float(line[i]), float(line[i + 1]), margins[i], margins[i + 1])
+                for i in range(line.size - 1)
+                # What could not be measured has no side.
+                if not math.isnan(margins[i]) and not math.isnan(margins[i + 1])
+                if (margins[i] > 0) != (margins[i + 1] > 0)
+            ]
+            if brackets:
+                yield line_key(index), (self.json, self._at(names, values, index), brackets)
+
+    @staticmethod
+    def _at(names: Any, values: Any, index: tuple[int, ...]) -> dict[str, float]:
+        return {name: float(v[i]) for name, v, i in zip(names, values, index, strict=True)}
+
+    def _do(self, function: Callable[..., Any], tasks: list[Task]) -> None:
+        todo = [t for t in tasks if t[0] not in self.kept.records]
+        lines = function is find_boundary
+        total = self.n_points + (len(tasks) if lines else self.n_lines)
+        done = (self.n_points if lines else 0) + len(tasks) - len(todo)
+        self.advance(done, total)
+        for key, record in self.pool.run(function, todo):
+            self.kept.add(key, record)
+            done += 1
+            self.advance(done, total)

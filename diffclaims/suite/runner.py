@@ -1,0 +1,419 @@
+"""One run of claims against subjects: the path that pytest and `diffclaims.check` share.
+
+For each case: the subject's contract (once), the measurement, the verdict, the baseline, and only
+then whether the verdict is the expected one, so that an expected failure cannot drift unnoticed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffclaims.api.case import Case, CaseResult, Role
+from diffclaims.api.claim import Claim
+from diffclaims.api.subject import Subject, title_of
+from diffclaims.api.verdict import Effect, Outcome
+from diffclaims.errors import (
+    BaselineError,
+    ClaimFailed,
+    DiffclaimsError,
+    InvalidInput,
+    NotMeasured,
+    SubjectInvalid,
+)
+from diffclaims.storage import paths as locate
+from diffclaims.subjects import registry
+from diffclaims.subjects.contract import check_subject
+from diffclaims.subjects.memo import Memo
+from diffclaims.suite import baselines
+
+#: One line of a list of expected failures.
+_LINE = re.compile(r"(?P<claim>[^\[\]\s#]+)\[(?P<case>[^\[\]]+)\](?:\s+#\s*(?P<reason>\S.*))?")
+#: Effects shown in the message of a failure.
+_SHOWN = 5
+
+
+class Column:
+    """One subject as a column of the grid: loaded, or why it cannot run here.
+
+    Parameters
+    ----------
+    name : str
+        Name of the subject.
+    title : str
+        Head of the column.
+    subject : Subject, optional
+        None where it cannot run.
+    reason : str
+        Why it does not run.
+    error : DiffclaimsError, optional
+        Why it must not run: its files or its attributes are wrong. Unlike a reason, it fails the run.
+    selected : bool
+        Whether it was asked for.
+    options : str
+        What a command needs to get at it again.
+    own : bool
+        Whether it is one of this package's, whose baselines must not be missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str = "",
+        subject: Subject | None = None,
+        reason: str = "",
+        error: DiffclaimsError | None = None,
+        selected: bool = True,
+        options: str = "",
+        own: bool = False,
+    ) -> None:
+        self.name = name
+        self.title = title or name
+        self.subject = Memo(subject) if subject is not None else None
+        self.reason = reason
+        self.error = error
+        self.selected = selected
+        self.options = options
+        self.own = own
+        self._checked = False
+
+    @classmethod
+    def of(cls, subject: Subject, *, options: str = "") -> Column:
+        """Return the column of a subject that is at hand."""
+        name = getattr(subject, "name", None)
+        if not isinstance(name, str):
+            raise SubjectInvalid(f"subject {subject!r} has no name; see diffclaims.api.subject.Subject")
+        return cls(name=name, title=title_of(subject), subject=subject, options=options)
+
+    def contract(self) -> None:
+        """Check the subject's contract, once.
+
+        Raises
+        ------
+        SubjectInvalid
+            As `check_subject`, every time.
+        BaselineError
+            When its recordings cannot be read.
+        """
+        if self.error is None and not self._checked and self.subject is not None:
+            self._checked = True
+            try:
+                check_subject(self.subject.subject)
+            except DiffclaimsError as error:
+                self.error = error
+        if self.error is not None:
+            raise type(self.error)(str(self.error))
+
+    def cases(self, claim: Claim) -> tuple[Case, ...]:
+        """Return the cases of a claim that this subject is asked; the canonical ones where unknown."""
+        if self.subject is None or self.error is not None:
+            return claim.cases
+        return claim.cases_for(self.subject)
+
+
+def columns(
+    *, baselines_dir: Path | None, subjects: Sequence[str] = (), live: Sequence[str] = ()
+) -> tuple[Column, ...]:
+    """Return a column for every registered subject, loading those that are wanted.
+
+    Parameters
+    ----------
+    baselines_dir : path, optional
+        Where recordings are looked for.
+    subjects : sequence of str
+        The only ones to run; all that can run here by default.
+    live : sequence of str
+        Subjects to measure even where that takes long.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown subject, or one that was named but cannot run here.
+    """
+    entries = registry.registered(baselines_dir, extra=[*subjects, *live])
+    named = {registry.find(n, entries).name for n in subjects}
+    alive = {registry.find(n, entries).name for n in live}
+    found: dict[str, Column] = {}
+    for entry in entries.values():
+        options = f" --subject {entry.name}" if ":" in entry.name else ""
+        if entry.name in alive:
+            options = f" --live {entry.name}{options}"
+        own = entry.target.startswith("diffclaims.subjects.") or entry.recordings is not None
+        column = Column(name=entry.name, title=entry.title, options=options, own=own)
+        if named and entry.name not in named | alive:
+            column.selected, column.reason = False, "not selected by --subject"
+        else:
+            try:
+                subject = registry.load(entry, live=entry.name in alive)
+                subject.tags  # noqa: B018 reads the recordings, so that damaged ones are told of here
+                column = Column.of(subject, options=options)
+                column.own = own
+            except NotMeasured as error:
+                column.reason = str(error)
+                if entry.name in named | alive:
+                    raise InvalidInput.of(
+                        "subject", entry.name, "be able to run here", f"it cannot: {error}"
+                    ) from None
+            except DiffclaimsError as error:
+                if entry.name in named | alive and not isinstance(error, BaselineError):
+                    raise
+                column.error = error
+        if column.name in found:
+            raise InvalidInput.of(
+                "name of a subject", column.name, "be different from the others", f"rename {entry.target}"
+            )
+        found[column.name] = column
+    return tuple(found.values())
+
+
+def expected_failures(claims_dir: Path, subject: str) -> dict[str, str]:
+    """Read the list of expected failures of a subject.
+
+    Parameters
+    ----------
+    claims_dir : path
+        The folder of claims; the list is ``expected_failures/<subject>.txt`` in it.
+    subject : str
+        Name of the subject.
+
+    Returns
+    -------
+    dict of str to str
+        Reasons by ``claim[case]``; empty where there is no list.
+
+    Raises
+    ------
+    InvalidInput
+        For a line that is not ``claim[case]  # reason``, or an id that occurs twice.
+    """
+    path = claims_dir / "expected_failures" / f"{baselines.sanitized(subject)}.txt"
+    if not path.is_file():
+        return {}
+    reasons: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = _LINE.fullmatch(text)
+        where = f"line {number} of {path}"
+        if match is None or not match["reason"]:
+            raise InvalidInput.of(where, text, "have the form 'claim[case]  # reason'", "state the reason")
+        key = f"{match['claim']}[{match['case']}]"
+        if key in reasons:
+            raise InvalidInput.of(where, key, "occur once", "remove one of the lines")
+        reasons[key] = match["reason"]
+    return reasons
+
+
+def unknown_failures(reasons: Mapping[str, str], claims: Sequence[Claim], column: Column) -> list[str]:
+    """Return the ids of a list of expected failures that name no claim and case of this subject."""
+    known = {f"{claim.id}[{case.name}]" for claim in claims for case in column.cases(claim)}
+    return [key for key in reasons if key not in known]
+
+
+@dataclass
+class Row:
+    """One case on one subject, in plain values: what the grid, the report and xdist carry.
+
+    Attributes
+    ----------
+    outcome : str
+        A value of `Outcome`.
+    effect, value, threshold, bar, stderr, n_seeds
+        The effect that decides; `value` is None when nothing was measured.
+    status : str
+        "as expected", "inconclusive", "unexpected", "baseline", "invalid" or "not run".
+    baseline : str
+        "same", "differs", "off", or a remark.
+    """
+
+    claim: str
+    case: str
+    subject: str
+    role: str
+    expect: list[str]
+    outcome: str = str(Outcome.NOT_RUN)
+    effect: str = ""
+    value: float | None = None
+    threshold: float = 0.0
+    bar: float = 0.0
+    stderr: float = 0.0
+    n_seeds: int = 0
+    sentence: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+    status: str = "not run"
+    baseline: str = "off"
+    expected_failure: str = ""
+
+    @property
+    def margin(self) -> float:
+        """Distance of the effect above its threshold."""
+        return float("nan") if self.value is None else self.value - self.threshold
+
+    def take(self, result: CaseResult) -> None:
+        """Take over what was measured."""
+        self.outcome = str(result.outcome)
+        self.seconds = result.seconds
+        self.reason = result.reason
+        self.sentence = result.sentence()
+        if result.verdict is not None:
+            worst: Effect = result.verdict.worst
+            self.effect, self.value, self.threshold = worst.name, worst.value, worst.threshold
+            self.bar, self.stderr, self.n_seeds = worst.bar, worst.stderr, worst.n_seeds
+
+    @classmethod
+    def of(cls, claim: Claim, case: Case, column: Column, **more: Any) -> Row:
+        """Return the row of a case that was not run."""
+        return cls(
+            claim=claim.id,
+            case=case.name,
+            subject=column.name,
+            role=str(case.role),
+            expect=sorted(map(str, case.expect)),
+            **more,
+        )
+
+
+@dataclass
+class Runner:
+    """Runs cases and remembers where the baselines are.
+
+    Parameters
+    ----------
+    claims_dir : path
+        Folder of the claims; its baselines lie beside it.
+    mode : {"check", "update", "off"}
+        What to do with the baselines.
+    strict : bool
+        Whether an inconclusive verdict is a failure.
+    obtained : path
+        Where results are left that differ from their baseline.
+    """
+
+    claims_dir: Path
+    mode: str = "check"
+    strict: bool = False
+    obtained: Path = field(default_factory=lambda: Path.cwd() / ".diffclaims" / "obtained")
+
+    @property
+    def baselines_dir(self) -> Path:
+        """Folder of the baselines."""
+        return locate.baselines_dir(self.claims_dir)
+
+    def run(
+        self, claim: Claim, case: Case, column: Column, *, command: str = "pytest claims"
+    ) -> tuple[Row, DiffclaimsError | None]:
+        """Run one case.
+
+        Returns
+        -------
+        row : Row
+            What came out, always.
+        error : DiffclaimsError or None
+            Why the case does not pass: `SubjectInvalid`, `BaselineError` or `ClaimFailed`.
+        """
+        row = Row.of(claim, case, column)
+        if column.subject is None and column.error is None:
+            row.reason = column.reason
+            return row, None
+        try:
+            column.contract()
+            assert column.subject is not None
+            result = claim.run(column.subject, case)
+        except (SubjectInvalid, BaselineError) as error:
+            row.status, row.reason = "invalid", str(error)
+            return row, error
+        row.take(result)
+        try:
+            row.baseline = self._baseline(result, column, command + column.options)
+        except BaselineError as error:
+            row.status, row.baseline = "baseline", "differs"
+            return row, error
+        if result.verdict is None:
+            return row, None
+        return row, self._judge(row, claim, result)
+
+    def explore(
+        self, claim: Claim, column: Column, *, examples: int, folder: Path
+    ) -> tuple[Row, DiffclaimsError | None]:
+        """Search the regime of a claim on a subject.
+
+        Returns
+        -------
+        row : Row
+            The weakest case, with the role "explored": it counts for the verdict if it is a counterexample.
+        error : DiffclaimsError or None
+            `ClaimFailed` for a counterexample, with the case as code; else as `run`.
+        """
+        from diffclaims.suite.explore import explore
+
+        row = Row(claim=claim.id, case="explored", subject=column.name, role="explored", expect=["holds"])
+        try:
+            column.contract()
+            assert column.subject is not None
+            found = explore(claim, column.subject, examples=examples, folder=folder)
+        except (SubjectInvalid, BaselineError) as error:
+            row.status, row.reason = "invalid", str(error)
+            return row, error
+        first = found.weakest
+        if first is None:
+            row.reason = f"none of {len(found.trials)} cases could be measured"
+            return row, None
+        row.outcome, row.value, row.sentence = str(first.outcome), first.margin, first.sentence
+        row.reason = found.report()
+        row.status = "unexpected" if first.fails else "as expected"
+        return row, ClaimFailed(found.report()) if first.fails else None
+
+    def _baseline(self, result: CaseResult, column: Column, command: str) -> str:
+        if self.mode == "update":
+            if result.verdict is None:
+                return ""
+            done = baselines.update(result, folder=self.baselines_dir, command=command)
+            return f"{'wrote' if done.written else 'kept'} {baselines.shown(done.path)}: {done.text}"
+        if self.mode == "off":
+            return "off"
+        remark = baselines.check(
+            result, folder=self.baselines_dir, obtained=self.obtained, command=command, required=column.own
+        )
+        return remark or "same"
+
+    def _judge(self, row: Row, claim: Claim, result: CaseResult) -> ClaimFailed | None:
+        assert result.verdict is not None
+        if result.as_expected:
+            row.status = "as expected"
+            return None
+        if result.outcome is Outcome.INCONCLUSIVE:
+            row.status = "inconclusive"
+            return ClaimFailed(explain(claim, result)) if self.strict else None
+        row.status = "unexpected"
+        return ClaimFailed(explain(claim, result))
+
+
+def explain(claim: Claim, result: CaseResult) -> str:
+    """Say why a case did not come out as it should, for a reader who sees nothing else."""
+    assert result.verdict is not None
+    case = result.case
+    wanted = " or ".join(sorted(case.expect))
+    what = {
+        Role.REGIME: "the claim",
+        Role.CONTROL: "the negative control",
+        Role.OUTSIDE: "the case outside the regime",
+    }[case.role]
+    lines = [
+        f"{claim.id}[{case.name}] on {result.subject}: {what} came out as "
+        f"{result.outcome!s}, expected was {wanted}",
+        f"  claim: {claim.says}",
+    ]
+    if case.note:
+        lines.append(f"  case:  {case.note}")
+    shown = sorted(result.verdict.effects, key=lambda e: (e.outcome in case.expect, e.margin))[:_SHOWN]
+    lines += [f"  {e.sentence()}" for e in shown]
+    hidden = len(result.verdict.effects) - len(shown)
+    if hidden:
+        lines.append(f"  ... and {hidden} more effects")
+    return "\n".join(lines)

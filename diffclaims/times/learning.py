@@ -1,0 +1,221 @@
+"""When each class is generalized, best, and memorized: three times read off its curves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from diffclaims.errors import InvalidInput, SubjectInvalid
+from diffclaims.storage.schema import stamp, validate
+
+Floats = NDArray[np.float64]
+Milestone = Literal["gen", "best", "mem"]
+
+
+def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization: float = 0.1) -> xr.Dataset:
+    """Return the learning times of each class, by interpolation in the logarithm of time.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves", with or without a ``seed`` dimension.
+    generalization : float
+        Threshold on the generalized fraction ``(1 - test_loss)/(1 - bayes_loss)``, in (0, 1].
+    memorization : float
+        Threshold on the memorized gap ``(test_loss - train_loss)/(1 - bayes_loss)``, above 0.
+
+    Returns
+    -------
+    xarray.Dataset
+        Kind "times": ``tau_gen``, ``tau_best`` and ``tau_mem`` of each class (and seed), in the units of
+        ``training_time``. ``tau_gen`` and ``tau_mem`` are the first times at which the thresholds are
+        reached, ``tau_best`` is the time of least test loss. A time that is not reached within the
+        curves is ``+inf``: for ``tau_best`` that is a test loss that still falls at the end. A threshold
+        met from the start gives the first training time, an upper bound. For curves that state an
+        ``accuracy``, ``tau_gen_accuracy`` and so on bound the error of ``ln tau``.
+
+    Raises
+    ------
+    InvalidInput
+        For thresholds out of range, or a class whose Bayes loss leaves nothing to learn.
+
+    Notes
+    -----
+    These definitions are ours, not those of arXiv:2605.06367.
+    """
+    validate(curves, "curves", who="learning_times")
+    if not 0 < generalization <= 1:
+        raise InvalidInput.of("generalization", generalization, "lie in (0, 1]", "try 0.5")
+    if not memorization > 0:
+        raise InvalidInput.of("memorization", memorization, "be above 0", "try 0.1")
+    curves = curves.sel(training_time=curves.training_time > 0)
+    if curves.sizes["training_time"] < 6:
+        raise InvalidInput.of(
+            "curves",
+            curves.training_time.values.tolist(),
+            "have at least 6 positive training times to interpolate between",
+            "measure at more times",
+        )
+    learnable = 1 - curves.bayes_loss
+    if (learnable <= 0).any():
+        raise InvalidInput.of(
+            "bayes_loss", curves.bayes_loss.values.tolist(), "be below 1", "drop the classes with no signal"
+        )
+    log_time = np.log(curves.training_time.values)
+    order = (..., "training_time")
+    test = curves.test_loss.transpose(*order)
+    train = curves.train_loss.transpose(*test.dims)
+    rest = learnable.broadcast_like(test.isel(training_time=0, drop=True)).transpose(*test.dims[:-1])
+    accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
+    out = xr.Dataset()
+    frame = test.isel(training_time=0, drop=True)
+    levels = {"gen": generalization, "best": 0.0, "mem": memorization}
+    for milestone, level in levels.items():
+        at, bound = _read(milestone, level, log_time, test.values, train.values, rest.values, accuracy)
+        out[f"tau_{milestone}"] = frame.copy(data=np.exp(at))
+        if bound is not None:
+            out[f"tau_{milestone}_accuracy"] = frame.copy(data=bound)
+    for variable in out.data_vars.values():
+        variable.attrs = {}
+    keep = {k: v for k, v in curves.attrs.items() if k not in ("schema", "schema_version", "accuracy")}
+    return stamp(out, "times", {**keep, "generalization": generalization, "memorization": memorization})
+
+
+def log_time(
+    curves: xr.Dataset, milestone: Milestone, threshold: float, which: int
+) -> tuple[Floats, Floats | None]:
+    """Return ``ln tau`` of one milestone of one class, and the bound of its error.
+
+    The array core of `learning_times`, for readers of a single number out of valid curves.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves", valid.
+    milestone : {"gen", "best", "mem"}
+    threshold : float
+        As in `learning_times`; ignored for "best".
+    which : int
+        Position of the class.
+
+    Returns
+    -------
+    values : ndarray, shape () or (n_seeds,)
+    bound : ndarray of that shape, or None
+        None where the curves state no accuracy.
+    """
+    order = (..., "class", "training_time")
+    times = curves["training_time"].values
+    test, train = (
+        curves[name].transpose(*order).values[..., which, times > 0] for name in ("test_loss", "train_loss")
+    )
+    bayes = curves["bayes_loss"].transpose(..., "class").values[..., which]
+    if not all(np.isfinite(v).all() for v in (test, train, bayes)):
+        raise SubjectInvalid(
+            f"the curves of {curves.attrs.get('subject', 'a subject')} have losses that are not finite numbers; "
+            "nothing can be read off them"
+        )
+    rest = np.broadcast_to(1 - bayes, test.shape[:-1])
+    accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
+    return _read(milestone, threshold, np.log(times[times > 0]), test, train, rest, accuracy)
+
+
+def _read(
+    milestone: str,
+    level: float,
+    x: Floats,
+    test: Floats,
+    train: Floats,
+    learnable: Floats,
+    accuracy: float | None,
+) -> tuple[Floats, Floats | None]:
+    """Log time of a milestone, and the bound of its error; the losses' last axis is that of x."""
+    if milestone == "best":
+        at, bend, coarse = _minimum(x, test)
+        if accuracy is None:
+            return at, None
+        # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
+        return at, _bound(at, np.sqrt(2 * accuracy / np.maximum(bend, 1e-300)), coarse)
+    curve = (1 - test if milestone == "gen" else test - train) / learnable[..., None]
+    at, slope, coarse = _crossing(x, curve, level)
+    if accuracy is None:
+        return at, None
+    # The gap is a difference of two losses, each as accurate as stated.
+    error = accuracy * (1 if milestone == "gen" else 2) / learnable
+    return at, _bound(at, error / np.maximum(slope, 1e-300), coarse)
+
+
+def _bound(at: Floats, error: Floats, coarse: Floats) -> Floats:
+    """Error of a log time: what the losses' accuracy moves it, and what interpolation does."""
+    known = np.isfinite(at) & np.isfinite(coarse)
+    moved = np.abs(np.subtract(at, coarse, out=np.zeros_like(coarse), where=known)).max(axis=0)
+    return np.where(np.isfinite(at), error + moved, 0.0)
+
+
+def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Floats]:
+    """First x at which each curve reaches `level`, the slope there, and x from either half of the points.
+
+    Either half, because one of them alone may agree by chance.
+    """
+    at = _first(x, y, level)
+    slope = np.full(at.shape, np.inf)
+    finite = np.isfinite(at)
+    if finite.any():
+        derivative = PchipInterpolator(x, y, axis=-1).derivative()
+        values = derivative(np.where(finite, at, x[0]).ravel())
+        values = values.reshape(-1, at.size)[np.arange(at.size), np.arange(at.size)]
+        slope = np.where(finite, np.abs(values.reshape(at.shape)), np.inf)
+    return at, slope, np.stack([_first(x[i::2], y[..., i::2], level) for i in (0, 1)])
+
+
+def _first(x: Floats, y: Floats, level: float) -> Floats:
+    reached = y >= level
+    found = reached.any(axis=-1)
+    index = np.argmax(reached, axis=-1)
+    cell = np.clip(index - 1, 0, x.size - 2)
+    slopes = PchipInterpolator(x, y, axis=-1).derivative()(x)
+
+    def pick(values: Floats, shift: int) -> Floats:
+        return np.take_along_axis(values, (cell + shift)[..., None], axis=-1)[..., 0]
+
+    h = x[cell + 1] - x[cell]
+    y0, y1, d0, d1 = pick(y, 0), pick(y, 1), pick(slopes, 0) * h, pick(slopes, 1) * h
+    low, high = np.zeros(cell.shape), np.ones(cell.shape)
+    # The monotone cubic has one crossing in its cell; bisection finds it for all curves together.
+    for _ in range(52):
+        s = (low + high) / 2
+        value = (
+            y0 * (1 + 2 * s) * (1 - s) ** 2
+            + y1 * s**2 * (3 - 2 * s)
+            + d0 * s * (1 - s) ** 2
+            - d1 * s**2 * (1 - s)
+        )
+        below = value < level
+        low, high = np.where(below, s, low), np.where(below, high, s)
+    at = x[cell] + high * h
+    at = np.where(index == 0, x[0], at)
+    return np.where(found, at, np.inf)
+
+
+def _minimum(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Place of least value by a parabola, the second derivative there, and x from either half."""
+    at, bend = _vertex(x, y)
+    return at, bend, np.stack([_vertex(x[i::2], y[..., i::2])[0] for i in (0, 1)])
+
+
+def _vertex(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    index = np.argmin(y, axis=-1)
+    middle = np.clip(index, 1, x.size - 2)
+    x0, x1, x2 = x[middle - 1], x[middle], x[middle + 1]
+    y0, y1, y2 = (np.take_along_axis(y, (middle + s)[..., None], axis=-1)[..., 0] for s in (-1, 0, 1))
+    first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+    bend = 2 * (second - first) / (x2 - x0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = (x0 + x1) / 2 - first / bend
+    at = np.where(bend > 0, np.clip(vertex, x0, x2), x1)
+    at = np.where(index == 0, x[0], np.where(index == x.size - 1, np.inf, at))
+    return at, np.where(np.isfinite(at), bend, np.inf)

@@ -1,0 +1,59 @@
+"""Linear reference denoisers of a class, and their losses, from all images of the class.
+
+Losses are per dimension and in units of the noise, |D - x|^2 / (d sigma^2): 1 for a denoiser that does
+nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.unet.data.fashion_mnist import Images
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMoments:
+    """Mean (d,), eigenvalues (d,) and eigenvectors (d, d, in columns) of a class's covariance."""
+
+    mean: Floats
+    eigenvalues: Floats
+    eigenvectors: Floats
+
+    @classmethod
+    def of(cls, images: Images) -> ClassMoments:
+        """Fit to images (n, 1, R, R); variances are population ones (divided by n)."""
+        x = images.reshape(len(images), -1).astype(np.float64)
+        mean = x.mean(axis=0)
+        values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
+        return cls(mean, np.maximum(values, 0.0), vectors)
+
+    @property
+    def total_variance(self) -> float:
+        """Trace of the covariance."""
+        return float(self.eigenvalues.sum())
+
+    @property
+    def participation(self) -> float:
+        """Participation ratio of the spectrum."""
+        return float(self.eigenvalues.sum() ** 2 / (self.eigenvalues**2).sum())
+
+    def wiener_loss(self, levels: ArrayLike) -> Floats:
+        """Loss of the best linear denoiser of the class: sum_i l_i / (l_i + sigma^2) / d."""
+        s2 = np.asarray(levels, dtype=np.float64)[:, None] ** 2
+        return np.asarray((self.eigenvalues / (self.eigenvalues + s2)).mean(axis=1))
+
+    def isotropic_loss(self, levels: ArrayLike) -> Floats:
+        """Loss of the best denoiser that knows the class's mean and total variance only."""
+        s2 = np.asarray(levels, dtype=np.float64) ** 2
+        v = self.eigenvalues.mean()
+        return np.asarray(v / (v + s2))
+
+    def denoise(self, y: Floats, sigma: float) -> Floats:
+        """Apply the Wiener filter to rows y (n, d)."""
+        gain = self.eigenvalues / (self.eigenvalues + sigma**2)
+        return np.asarray(self.mean + ((y - self.mean) @ self.eigenvectors * gain) @ self.eigenvectors.T)

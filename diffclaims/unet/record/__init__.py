@@ -1,0 +1,1 @@
+"""From the raw measurements of runs to the datasets that are kept."""

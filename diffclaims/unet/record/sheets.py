@@ -1,0 +1,65 @@
+"""Sheets of generated images: a grid of samples, and the nearest training image beside those that come closest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from diffclaims.storage.files import write_atomic
+from diffclaims.unet.data.fashion_mnist import FashionMNIST, prepare
+from diffclaims.unet.measure.sampling import SAMPLERS
+from diffclaims.unet.record.raw import RawRun
+
+Images = NDArray[np.float32]
+
+#: Images a row, rows of samples, and pairs of sample and training image below them.
+COLUMNS, ROWS, PAIRS = 16, 3, 16
+#: An image is drawn with at least this many pixels a side.
+LEAST_SIDE = 42
+
+
+def sample_sheet(path: Path, raw: Path, source: FashionMNIST) -> None:
+    """Write the last stochastic samples of a run as a small grey PNG.
+
+    Above: samples as they came. Below, after a white line: those nearest to a training image in units of the
+    distance to the second nearest, each over that training image.
+
+    Parameters
+    ----------
+    path : Path
+        Of the PNG.
+    raw : Path
+        Of the run.
+    source : FashionMNIST
+        What it was trained on.
+    """
+    run = RawRun.read(raw)
+    step = max(s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found)
+    samples = run.samples[step][f"samples_{SAMPLERS[0]}"][:, 0].astype(np.float32)
+    train = prepare(run.config.data, source, seed=run.config.seed, n_held_out=1).train[:, 0]
+    flat = [x.reshape(len(x), -1).astype(np.float64) for x in (samples, train)]
+    distance = cdist(*flat)
+    two = np.partition(distance, 1, axis=1)[:, :2]
+    closest = np.argsort(two[:, 0] / two[:, 1])[:PAIRS]
+    nearest = train[distance[closest].argmin(axis=1)]
+    gap = np.ones((1, COLUMNS * samples.shape[-1]), dtype=np.float32)
+    sheet = np.concatenate(
+        [_tiled(samples[: ROWS * COLUMNS]), gap, _tiled(samples[closest]), _tiled(nearest)]
+    )
+    scale = -(-LEAST_SIDE // samples.shape[-1])
+    sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    from matplotlib.image import imsave
+
+    write_atomic(path, lambda p: imsave(p, sheet, cmap="gray", vmin=-1, vmax=1, format="png"))
+
+
+def _tiled(images: Images) -> Images:
+    side = images.shape[-1]
+    rows = -(-len(images) // COLUMNS)
+    full = np.full((rows * COLUMNS, side, side), -1, dtype=np.float32)
+    full[: len(images)] = images
+    tiled = full.reshape(rows, COLUMNS, side, side).swapaxes(1, 2)
+    return tiled.reshape(rows * side, COLUMNS * side)

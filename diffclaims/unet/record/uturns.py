@@ -1,0 +1,125 @@
+"""Where U-turns ended, as a dataset of kind "speciation": return probabilities, flows, the oracle beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.measure.classifier import Classifier
+from diffclaims.unet.measure.oracle import oracle_uturns
+from diffclaims.unet.measure.wiener import ClassMoments
+from diffclaims.unet.model.randomness import UTURN, mix
+from diffclaims.unet.record.raw import RawRun
+
+Floats = NDArray[np.float64]
+
+
+def _shares(ends: Floats) -> tuple[Floats, Floats]:
+    """Shares of the classes among the accepted returns, and standard errors over starts.
+
+    From counts (K, level, start, to), both (K, level, to). Where every return was rejected nothing is known: equal
+    shares with an error of one half.
+    """
+    n = ends.shape[2]
+    accepted = ends.sum(axis=-1, keepdims=True)
+    total = accepted.sum(axis=2)
+    known = total > 0
+    share = np.where(known, ends.sum(axis=2) / np.maximum(total, 1), 1 / ends.shape[-1])
+    residual = ends - share[:, :, None] * accepted
+    error = np.sqrt((residual**2).sum(axis=2) * n / (n - 1)) / np.maximum(total, 1)
+    # Starts that all agree do not make a share exact: at least the error of n + 1 out of n + 2.
+    floor = np.sqrt((n + 1) / (n + 2) ** 2 / n)
+    return share, np.where(known, np.maximum(error, floor), 0.5)
+
+
+def speciation(
+    run: RawRun,
+    data: PreparedData,
+    moments: tuple[ClassMoments, ...],
+    classifier: Classifier,
+    *,
+    real: NDArray[np.float32],
+) -> xr.Dataset:
+    """Return the "speciation" dataset of a run, without the seed dimension.
+
+    U-turns at the first snapshot that has any are what claims read; those at the last one, where the network has
+    learned its training images more than their distribution, are kept beside them as ``late_...``. How far they
+    are from detailed balance follows from ``transition`` and ``weight``: see
+    `diffclaims.times.speciation.detailed_balance_violation`.
+
+    Parameters
+    ----------
+    run : RawRun
+        With U-turns at one snapshot or more.
+    data : PreparedData
+    moments : tuple of ClassMoments
+        Of each class, for the oracle.
+    classifier : Classifier
+        Tells where a U-turn ended.
+    real : array, shape (K, n, 1, R, R)
+        Held-out images: starting points of the oracle.
+    """
+    turned = [(step, found["uturns"]) for step, found in sorted(run.samples.items()) if "uturns" in found]
+    out = _turned(run, data, moments, classifier, *turned[0], real=real)
+    if len(turned) > 1:
+        late = _turned(run, data, moments, classifier, *turned[-1], real=real)
+        kept = [n for n in late.data_vars if n != "weight" and not str(n).startswith("oracle")]
+        out = out.assign({f"late_{n}": late[n] for n in kept})
+        out.attrs["late_training_step"] = late.attrs["training_step"]
+    return out
+
+
+def _turned(
+    run: RawRun,
+    data: PreparedData,
+    moments: tuple[ClassMoments, ...],
+    classifier: Classifier,
+    step: int,
+    images: NDArray[np.float16],
+    *,
+    real: NDArray[np.float32],
+) -> xr.Dataset:
+    cfg, k_all = run.config, len(data.classes)
+    levels = np.asarray(cfg.sample.uturn_levels)
+    n_start, n_return = images.shape[2:4]
+    label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), data.classes).reshape(
+        images.shape[:4]
+    )
+    # (K, level, start, to): returns of a start that end in each class; those of no class are left out.
+    ends = np.stack([(label == k).sum(axis=3) for k in range(k_all)], axis=-1).astype(np.float64)
+    mean, stderr = _shares(ends)
+    most = ends
+    top = most == most.max(axis=-1, keepdims=True)
+    votes = np.where(most.max(axis=-1, keepdims=True) > 0, top / top.sum(axis=-1, keepdims=True), 0.0)
+    own = np.arange(k_all)
+    committed = votes[own, :, :, own]  # (K, level, start); a tie counts as its share
+    weights = np.array(data.counts) / sum(data.counts)
+    rng = np.random.default_rng(mix(cfg.seed, UTURN, 999))
+    oracle, oracle_commitment = oracle_uturns(list(real), levels, moments, weights, rng=rng)
+    by = ("class", "diffusion_time")
+    to = ("class", "to_class", "diffusion_time")
+    n = len(levels)
+    return xr.Dataset(
+        {
+            "commitment": (by, committed.mean(axis=2)),
+            "commitment_stderr": (by, committed.std(axis=2, ddof=1) / np.sqrt(n_start)),
+            "return_probability": (by, np.stack([mean[k, :, k] for k in own])),
+            "return_probability_stderr": (by, np.stack([stderr[k, :, k] for k in own])),
+            "transition": (to, np.moveaxis(mean, 1, 2)),
+            "transition_stderr": (to, np.moveaxis(stderr, 1, 2)),
+            "rejected_share": (by, (label == k_all).mean(axis=(2, 3))),
+            "oracle_transition": (to, oracle),
+            "oracle_return_probability": (by, np.stack([oracle[k, k] for k in own])),
+            "oracle_commitment": (by, oracle_commitment),
+            "weight": (("class",), weights),
+        },
+        {
+            "class": list(data.classes),
+            "to_class": list(data.classes),
+            "diffusion_time": 0.5 * np.log1p(levels**2),
+            "noise_level": ("diffusion_time", levels.reshape(n)),
+        },
+        {"training_step": step, "n_starts": int(n_start), "n_returns": int(n_return)},
+    )
