@@ -21,8 +21,10 @@ from diffclaims.errors import (
 
 if TYPE_CHECKING:
     from diffclaims import theory  # type: ignore[attr-defined, unused-ignore]
+    from diffclaims.api import effects, space
     from diffclaims.api.case import Case, CaseResult, Role
-    from diffclaims.api.claim import Claim, load_claims
+    from diffclaims.api.claim import Claim, Null, load_claims
+    from diffclaims.api.space import Axis, Space
     from diffclaims.api.subject import Subject, Tags
     from diffclaims.api.verdict import Effect, Outcome, Verdict
     from diffclaims.problem.experiment import Experiment
@@ -34,26 +36,32 @@ if TYPE_CHECKING:
 
 #: Where each name comes from; a name without an object is the module itself.
 _LAZY = {
+    "Axis": "api.space:Axis",
     "Case": "api.case:Case",
     "CaseResult": "api.case:CaseResult",
     "Claim": "api.claim:Claim",
     "Effect": "api.verdict:Effect",
     "Experiment": "problem.experiment:Experiment",
     "GaussianMixture": "problem.mixture:GaussianMixture",
+    "Null": "api.claim:Null",
     "Outcome": "api.verdict:Outcome",
     "RandomFeatures": "problem.model:RandomFeatures",
     "Role": "api.case:Role",
+    "Space": "api.space:Space",
     "Subject": "api.subject:Subject",
     "Tags": "api.subject:Tags",
     "Verdict": "api.verdict:Verdict",
     "check": "suite.report:check",
     "check_subject": "subjects.contract:check_subject",
+    "effects": "api.effects:",
     "learning_times": "times.learning:learning_times",
     "load_claims": "api.claim:load_claims",
+    "space": "api.space:",
     "theory": "theory:",
 }
 
 __all__ = [
+    "Axis",
     "BaselineError",
     "Case",
     "CaseResult",
@@ -65,10 +73,12 @@ __all__ = [
     "GaussianMixture",
     "InvalidInput",
     "NotMeasured",
+    "Null",
     "Outcome",
     "RandomFeatures",
     "Role",
     "SolveFailed",
+    "Space",
     "Subject",
     "SubjectInvalid",
     "Tags",
@@ -76,8 +86,10 @@ __all__ = [
     "__version__",
     "check",
     "check_subject",
+    "effects",
     "learning_times",
     "load_claims",
+    "space",
     "theory",
 ]
 

@@ -169,7 +169,7 @@ class Session:
 
     def explores(self, claim: Claim, column: Column) -> bool:
         """Whether the regime of a claim is searched on a subject."""
-        if not self.option("explore") or claim.strategy is None or column.subject is None:
+        if not self.option("explore") or not claim.explorable or column.subject is None:
             return False
         tags = column.subject.tags
         return column.error is None and tags.gaussian and claim.measures <= tags.measures
@@ -268,7 +268,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 why = reasons.get(f"{claim.id}[{case.name}]", "")
                 # Only a claim that does not hold may be expected: anything else that goes wrong, a
                 # missing baseline above all, must not hide behind it.
-                marks = [pytest.mark.xfail(reason=why, raises=ClaimFailed, strict=True)] if why else []
+                marks = [pytest.mark.claim(claim.id)]
+                if why:
+                    marks.append(pytest.mark.xfail(reason=why, raises=ClaimFailed, strict=True))
                 params.append(
                     pytest.param(
                         Param(claim, case, column, why),
@@ -278,7 +280,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 )
             if session.explores(claim, column):
                 params.append(
-                    pytest.param(Param(claim, None, column), id=f"{claim.id}-{EXPLORED}-{column.name}")
+                    pytest.param(
+                        Param(claim, None, column),
+                        id=f"{claim.id}-{EXPLORED}-{column.name}",
+                        marks=pytest.mark.claim(claim.id),
+                    )
                 )
     except DiffclaimsError as error:
         raise pytest.Collector.CollectError(str(error)) from None

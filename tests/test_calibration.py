@@ -16,13 +16,13 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.studies import mutants
 from diffclaims.studies.calibrate import (
     LIMIT,
-    PLANS,
     POWER_SEEDS,
     Pool,
     among,
     calibrate,
     false_holds,
     interval,
+    nullable,
     records,
     render,
     repetitions,
@@ -30,6 +30,7 @@ from diffclaims.studies.calibrate import (
 from diffclaims.subjects.contract import check_subject
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
+NULLS = nullable()
 RECORDS = records()
 
 
@@ -51,8 +52,7 @@ def test_the_pool_keeps_the_contract_of_a_subject():
 
 @pytest.mark.parametrize("claim", ["variance-order", "minority-speciation"])
 def test_a_repetition_is_what_judging_its_seeds_alone_gives(claim):
-    plan = PLANS[claim]
-    case = plan.null(CLAIMS[claim])
+    case = CLAIMS[claim].null_case()
     verdicts = [v for _, v in repetitions(CLAIMS[claim], case, small, (3,), 6)]
     assert len(verdicts) == 2
     for start, verdict in zip((0, 3), verdicts, strict=True):
@@ -89,8 +89,8 @@ def test_an_effect_without_values_by_seed_cannot_be_dealt_out():
 
 
 def test_the_null_of_imbalance_differs_from_the_claim_in_the_variances_alone():
-    plan = PLANS["imbalance-reversal"]
-    null, true = plan.null(CLAIMS["imbalance-reversal"]), plan.power(CLAIMS["imbalance-reversal"])
+    claim = CLAIMS["imbalance-reversal"]
+    null, true = claim.null_case(), claim.case(claim.null.power)
     assert list(null.experiments) == list(true.experiments)
     for name, e in null.experiments.items():
         assert np.ptp(e.mixture.class_variance) == 0
@@ -121,7 +121,7 @@ def test_what_cannot_be_calibrated_is_refused(wrong, message):
 
 
 def test_a_claim_without_a_null_is_refused():
-    with pytest.raises(InvalidInput, match="only claims about an order"):
+    with pytest.raises(InvalidInput, match="must state a null"):
         calibrate(CLAIMS["two-phases"])
 
 
@@ -152,7 +152,7 @@ def test_mutants_and_calibration_come_from_one_command(capsys):
     assert cli.main(words) == 0
     out = capsys.readouterr().out
     assert "energies-pooled" in out
-    for claim in PLANS:
+    for claim in RECORDS:
         assert claim in out
 
 
@@ -161,30 +161,30 @@ def test_without_records_the_command_says_how_to_make_them(monkeypatch):
     assert "diffclaims calibrate makes it" in mutants.calibration_text(100)
 
 
-@pytest.mark.parametrize("claim", PLANS)
+@pytest.mark.parametrize("claim", NULLS)
 def test_recorded_false_holds_are_at_most_one_percent_of_500(claim):
     count, total = false_holds(RECORDS[claim])
     assert total >= 500
     assert count <= LIMIT * total
 
 
-@pytest.mark.parametrize("claim", PLANS)
+@pytest.mark.parametrize("claim", NULLS)
 def test_no_effect_that_is_zero_holds_alone_in_more_than_one_percent(claim):
-    null = [PLANS[claim].null_effects in str(name) for name in RECORDS[claim].effect.values]
+    null = [NULLS[claim].null.effects in str(name) for name in RECORDS[claim].effect.values]
     assert any(null)
     held = (RECORDS[claim].effect_outcome.values[null] == 1).sum(axis=1)
     assert held.max() <= LIMIT * RECORDS[claim].sizes["repetition"]
 
 
-@pytest.mark.parametrize("claim", PLANS)
+@pytest.mark.parametrize("claim", NULLS)
 def test_a_record_is_of_the_cases_as_they_are_now(claim):
-    plan = PLANS[claim]
-    for kind, case in (("null", plan.null(CLAIMS[claim])), ("power", plan.power(CLAIMS[claim]))):
+    one = CLAIMS[claim]
+    for kind, case in (("null", one.null_case()), ("power", one.case(one.null.power))):
         stored = json.loads(RECORDS[claim].attrs[f"{kind}_experiments"])
         assert stored == {name: json.loads(e.to_json()) for name, e in case.experiments.items()}
 
 
-@pytest.mark.parametrize("claim", PLANS)
+@pytest.mark.parametrize("claim", NULLS)
 def test_a_recorded_outcome_is_that_of_its_effects(claim):
     effects, outcome = RECORDS[claim].effect_outcome.values, RECORDS[claim].outcome.values
     np.testing.assert_array_equal((effects == 1).all(axis=0), outcome == 1)

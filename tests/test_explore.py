@@ -111,8 +111,8 @@ def test_nothing_measured_is_no_counterexample(claim, toy, tmp_path):
 def test_bad_input_is_refused(claim, toy, tmp_path):
     with pytest.raises(InvalidInput, match="examples"):
         explore(claim, toy.SUBJECT, examples=0)
-    with pytest.raises(InvalidInput, match="have a strategy"):
-        explore(Claim(**{**vars(claim), "strategy": None}), toy.SUBJECT)
+    with pytest.raises(InvalidInput, match="state a regime"):
+        explore(Claim(**{**vars(claim), "space": None}), toy.SUBJECT)
     path = path_of(tmp_path, "toy", "order")
     path.parent.mkdir()
     path.write_bytes(b"damaged")

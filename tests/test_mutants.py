@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,14 +14,15 @@ from diffclaims.api.claim import Claim, load_claims
 from diffclaims.api.effects import order_effects
 from diffclaims.api.subject import Tags
 from diffclaims.api.verdict import Outcome
-from diffclaims.errors import SubjectInvalid
+from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
 from diffclaims.studies.calibrate import Pool
-from diffclaims.studies.mutants import MUTATIONS, TARGETS, Finding, Hunt, Mutant, render
+from diffclaims.studies.mutants import Finding, Hunt, render
+from diffclaims.studies.mutations import MUTATIONS, Mutant
 from diffclaims.subjects.contract import check_subject
 from diffclaims.subjects.theory import SUBJECT
 from diffclaims.times.speciation import speciation_times
@@ -88,6 +91,7 @@ def order_claim(**more):
             case("swapped", [1.0, 2.0], role=Role.CONTROL, expect=frozenset({Outcome.FAILS})),
             case("elsewhere", [1.0, 2.0], role=Role.OUTSIDE, expect=frozenset({Outcome.HOLDS})),
         ),
+        "rejects": frozenset({"labels-swapped", "constant"}),
         "measures": frozenset({"learning_curves"}),
         "measure": lambda subject, one: {"pair": subject.learning_curves(one.experiments["pair"])},
         "judge": judge,
@@ -96,13 +100,18 @@ def order_claim(**more):
 
 
 def test_every_claim_has_two_mutants_that_it_must_catch():
-    for claim in CLAIMS:
-        assert sum(claim in targets for targets in TARGETS.values()) >= 2, claim
+    for claim in CLAIMS.values():
+        assert len(claim.rejects) >= 2, claim.id
 
 
-def test_every_valid_mutant_is_aimed_at_known_claims():
-    assert set(TARGETS) == {name for name, m in MUTATIONS.items() if not m.invalid}
-    assert all(targets and targets <= set(CLAIMS) for targets in TARGETS.values())
+def test_every_valid_mutant_is_aimed_at_a_claim_and_no_claim_names_another():
+    named = frozenset().union(*(claim.rejects for claim in CLAIMS.values()))
+    assert named == {name for name, m in MUTATIONS.items() if not m.invalid}
+
+
+def test_a_claim_that_names_no_mutant_is_told_so():
+    with pytest.raises(InvalidInput, match="must be one of"):
+        Hunt(Toy()).find(order_claim(rejects=frozenset({"smell"})), "constant")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +291,8 @@ def test_the_command_prints_the_grid_and_succeeds(capsys):
 
 
 def test_the_command_fails_when_a_mutant_escapes(capsys, monkeypatch):
-    monkeypatch.setitem(TARGETS, "energies-pooled", frozenset({"minority-speciation"}))
+    claim = dataclasses.replace(CLAIMS["minority-speciation"], rejects=frozenset({"energies-pooled"}))
+    monkeypatch.setattr("diffclaims.studies.mutants.chosen_claims", lambda names: [claim])
     assert cli.main(["mutants", "--claim", "minority-speciation", "--mutant", "energies-pooled"]) == 1
     assert "energies-pooled on minority-speciation: escaped" in capsys.readouterr().out
 
@@ -296,7 +306,7 @@ def test_the_command_names_what_there_is(option, capsys):
 @pytest.mark.slow
 def test_every_mutant_is_caught_by_every_claim_that_it_is_aimed_at(capsys):
     assert cli.main(["mutants"]) == 0
-    aimed = sum(map(len, TARGETS.values()))
+    aimed = sum(len(claim.rejects) for claim in CLAIMS.values())
     stopped = len(CLAIMS) * sum(m.invalid for m in MUTATIONS.values())
     expected = f"{aimed} caught, {stopped} stopped as invalid, 0 wrong, 0 not run"
     assert expected in capsys.readouterr().out

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
 import xarray as xr
 
 from diffclaims.api.verdict import Outcome, Verdict
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
 
 #: Names of cases and claims: characters that `pytest -k` can select by.
 WORD = r"[A-Za-z0-9_.+-]+"
@@ -37,6 +40,15 @@ _EXPECTED: dict[Role, frozenset[Outcome]] = {
 }
 
 
+def _outcome(value: Outcome | str) -> Outcome:
+    try:
+        return Outcome(value)
+    except ValueError:
+        raise InvalidInput.of(
+            "expect", value, f"be out of {', '.join(Outcome)}", "choose among them"
+        ) from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One place where a claim is checked.
@@ -49,9 +61,9 @@ class Case:
         What the subject is asked, by a name that the claim's functions use. At least one.
     role : Role
         Whether the case counts.
-    expect : frozenset of Outcome
-        Outcomes that are as they should be. By default, for each role: holds; fails or inconclusive
-        (a control may be stricter: only fails, or only inconclusive for a tie); any.
+    expect : Outcome, or a collection of them
+        Outcomes that are as they should be, also by name: ``"fails"``. By default, for each role: holds;
+        fails or inconclusive (a control may be stricter: only fails, or only inconclusive for a tie); any.
     note : str
         Why this case, and what decides in it.
     params : mapping of str to float or str
@@ -64,7 +76,7 @@ class Case:
     name: str
     experiments: Mapping[str, Experiment]
     role: Role = Role.REGIME
-    expect: frozenset[Outcome] = frozenset()
+    expect: Collection[Outcome | str] | str = ()
     note: str = ""
     params: Mapping[str, float | str] = field(default_factory=dict)
     exact_only: bool = False
@@ -75,7 +87,8 @@ class Case:
         if not self.experiments:
             raise InvalidInput.of("experiments", self.experiments, "hold at least one", "say what is asked")
         object.__setattr__(self, "role", Role(self.role))
-        expect = frozenset(Outcome(o) for o in self.expect) or _EXPECTED[self.role]
+        given = (self.expect,) if isinstance(self.expect, str) else self.expect
+        expect = frozenset(map(_outcome, given)) or _EXPECTED[self.role]
         if Outcome.NOT_RUN in expect or (self.role is Role.CONTROL and Outcome.HOLDS in expect):
             raise InvalidInput.of(
                 "expect",
@@ -84,6 +97,53 @@ class Case:
                 "make the case a regime or an outside case",
             )
         object.__setattr__(self, "expect", expect)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        mixture: GaussianMixture | Mapping[str, GaussianMixture],
+        model: RandomFeatures,
+        *,
+        role: Role | str = Role.REGIME,
+        expect: Collection[Outcome | str] | str = (),
+        note: str = "",
+        params: Mapping[str, float | str] | None = None,
+        exact_only: bool = False,
+    ) -> Case:
+        """Return a case of one model: of one mixture, asked under the name "pair", or of several by name.
+
+        Parameters
+        ----------
+        name : str
+        mixture : GaussianMixture, or mapping of str to GaussianMixture
+        model : RandomFeatures
+        role, expect, note, params, exact_only
+            As of the class.
+        """
+        named = {"pair": mixture} if isinstance(mixture, GaussianMixture) else mixture
+        return cls(
+            name=name,
+            experiments={key: Experiment(mixture=m, model=model) for key, m in named.items()},
+            role=Role(role),
+            expect=expect,
+            note=note,
+            params=params or {},
+            exact_only=exact_only,
+        )
+
+    def equal_variances(self) -> Case:
+        """Return the case with every class given the mean of the variances; weights and centroids stay."""
+
+        def alike(experiment: Experiment) -> Experiment:
+            m = experiment.mixture
+            variances = np.broadcast_to(m.variances.mean(axis=0), m.variances.shape)
+            return experiment.replace(
+                mixture=GaussianMixture(m.weights, variances, m.fractions, m.centroid_gram)
+            )
+
+        experiments = {key: alike(e) for key, e in self.experiments.items()}
+        return self.replace(name=f"{self.name}-equal-variances", experiments=experiments)
 
     def replace(self, **changes: object) -> Case:
         """Return a copy with some fields changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import re
@@ -11,23 +12,41 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from diffclaims.api.case import WORD, WORD_RULE, Case, CaseResult, Role
-from diffclaims.api.space import Axes
+from diffclaims.api.space import Space
 from diffclaims.api.subject import MEASURES, Subject, experiments_of
 from diffclaims.api.verdict import Effect, Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate
 
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
-
 Measure = Callable[[Subject, Case], dict[str, xr.Dataset]]
 Judge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Null:
+    """Where nothing differs, so that a claim about a difference must not hold.
+
+    Parameters
+    ----------
+    case : str or Case
+        Classes that are alike: one of the claim's cases by name, or one of its own.
+    power : str
+        The case with the canonical effect, which the claim should see.
+    why : str
+        What is alike in the null case.
+    effects : str
+        What is in the names of the effects that are zero there; the others are real. All by default.
+    """
+
+    case: str | Case
+    power: str
+    why: str
+    effects: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +73,14 @@ class Claim:
         Asks the subject. Everything that `judge` needs must be in what it returns.
     judge : callable ``(case, data) -> sequence of Effect``
         Pure: from measured or recorded data to effects.
-    strategy : callable returning a hypothesis strategy of Case, optional
-        The regime, to be explored; a callable so that hypothesis is imported only then.
+    rejects : frozenset of str
+        Names of the mutants (`diffclaims mutants`) that the claim must not let pass.
+    null : Null, optional
+        Where nothing differs; for claims that `diffclaims calibrate` measures.
+    space : Space, optional
+        The parameters of the claim: the regime to be explored, and the axes of its maps.
     select : callable ``(experiments) -> sequence of Case``, optional
         For subjects on real data: the cases among what they measured that lie in the regime.
-    axes : Axes, optional
-        The parameters along which the claim can be mapped.
     """
 
     id: str
@@ -71,13 +92,15 @@ class Claim:
     measures: frozenset[str]
     measure: Measure
     judge: Judge
-    strategy: Callable[[], SearchStrategy[Case]] | None = None
+    rejects: frozenset[str] = frozenset()
+    null: Null | None = None
+    space: Space | None = None
     select: Callable[[Mapping[str, Experiment]], Sequence[Case]] | None = None
-    axes: Axes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(self.cases))
         object.__setattr__(self, "measures", frozenset(self.measures))
+        object.__setattr__(self, "rejects", frozenset(self.rejects))
         if not re.fullmatch(WORD, self.id):
             raise InvalidInput.of("id of a claim", self.id, *WORD_RULE)
         names = [c.name for c in self.cases]
@@ -89,6 +112,30 @@ class Claim:
             raise InvalidInput.of(
                 f"measures of {self.id}", sorted(self.measures), f"be out of {sorted(MEASURES)}", "correct it"
             )
+
+    @property
+    def explorable(self) -> bool:
+        """Whether it states a regime that can be searched."""
+        return self.space is not None and bool(self.space.regime)
+
+    def case(self, name: str) -> Case:
+        """Return a canonical case by name.
+
+        Raises
+        ------
+        InvalidInput
+            For a name that no case has.
+        """
+        for case in self.cases:
+            if case.name == name:
+                return case
+        raise InvalidInput.of("case", name, f"be one of {[c.name for c in self.cases]}", "choose one of them")
+
+    def null_case(self) -> Case:
+        """Return the case in which nothing differs."""
+        if self.null is None:
+            raise InvalidInput.of("claim", self.id, "state a null", "add null=Null(...) to its Claim")
+        return self.case(self.null.case) if isinstance(self.null.case, str) else self.null.case
 
     def cases_for(self, subject: Subject) -> tuple[Case, ...]:
         """Return the cases that a subject is asked: the canonical ones, and its own in the regime.
@@ -176,6 +223,23 @@ def load_claims(folder: str | Path | None = None) -> tuple[Claim, ...]:
             raise InvalidInput.of("id of a claim", claim.id, "occur once", f"rename the one in {file}")
         claims[claim.id] = claim
     return tuple(claims.values())
+
+
+def chosen_claims(names: Sequence[str] | None = None, folder: str | Path | None = None) -> list[Claim]:
+    """Return claims by id, in the order of the folder; all of them where none is named.
+
+    Raises
+    ------
+    InvalidInput
+        For an id that no claim has, with the nearest ones.
+    """
+    known = {c.id: c for c in load_claims(folder)}
+    for name in names or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InvalidInput.of("claim", name, f"be one of {', '.join(known)}", f"{hint}choose one of them")
+    return [c for c in known.values() if not names or c.id in names]
 
 
 def _module(file: Path) -> ModuleType:

@@ -1,7 +1,7 @@
-"""Along which parameters a claim can be mapped, and how a point becomes a case.
+"""The parameters of a claim, the part of them that is its regime, and how a point becomes a case.
 
-A map leaves the regime of a claim on purpose, so its axes are wider than the claim's strategy, and
-its question is that of one point: which way the effect goes there.
+An exploration searches the regime. A map leaves it on purpose, so the axes are wider, and its question is that of
+one point: which way the effect goes there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -32,6 +32,9 @@ from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 Floats = NDArray[np.float64]
 Scale = Literal["log", "linear"]
@@ -83,30 +86,60 @@ class Axis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Axes:
-    """Everything that a map of one claim needs.
+class Space:
+    """The parameters of one claim, for exploration and for maps.
 
     Parameters
     ----------
     axes : tuple of Axis
-        The parameters.
+        The parameters, each with its full range.
     build : callable ``(values) -> Case``
         From a value of every parameter to the case at that point.
     effect : str
         What the margin is, for labels.
+    regime : tuple of mapping of str to (float, float)
+        Where the claim is meant to hold: one box or several, each a range of some parameters; the others have
+        their defaults there. Empty where the regime cannot be searched.
     options : mapping of str to tuple of str
-        Choices besides; the first is the default. They reach `judge` through the case's params.
+        Choices of a map; the first is the default. They reach `judge` through the case's params.
     measure, judge : callables, optional
         As those of the claim, which are used by default. A claim that looks at several weights or
-        sizes together has its own here, for one point.
+        sizes together has its own here, for one point of a map.
+    explored : callable ``(values) -> Case``, optional
+        The case at a point of the regime, where it is not that of `build`: for a claim that looks at several
+        weights or sizes together.
     """
 
     axes: tuple[Axis, ...]
     build: Callable[[Values], Case]
     effect: str
+    regime: tuple[Mapping[str, tuple[float, float]], ...] = ()
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     measure: Callable[[Subject, Case], dict[str, xr.Dataset]] | None = None
     judge: Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]] | None = None
+    explored: Callable[[Values], Case] | None = None
+
+    def __post_init__(self) -> None:
+        for box in self.regime:
+            for name, limits in box.items():
+                for limit in limits:
+                    self[name].check(limit)
+
+    def strategy(self) -> SearchStrategy[Case]:
+        """Return a hypothesis strategy of cases in the regime, all with the name "explored"."""
+        from hypothesis import strategies as st
+
+        build = self.explored or self.build
+
+        def at(**values: float) -> Case:
+            full = {a.name: values.get(a.name, a.default) for a in self.axes}
+            return build(full).replace(name="explored")
+
+        boxes = [
+            st.builds(at, **{name: st.floats(low, high) for name, (low, high) in box.items()})
+            for box in self.regime
+        ]
+        return st.one_of(boxes)
 
     def __getitem__(self, name: str) -> Axis:
         for axis in self.axes:
@@ -151,6 +184,7 @@ SEPARATION = Axis(
     default=0.0,
     about="distance of the centroids over sqrt(d)",
 )
+SCALE = Axis(name="scale", low=0.01, high=100.0, default=1.0, scale="log", about="factor on all variances")
 PSI_P = Axis(name="psi_p", low=0.1, high=1e5, default=8.0, scale="log", about="features per dimension")
 PSI_N = Axis(name="psi_n", low=0.05, high=1e5, default=4.0, scale="log", about="samples per dimension")
 DIFFUSION_TIME = Axis(
@@ -163,12 +197,23 @@ def pair(values: Values) -> Experiment:
     """Return two isotropic classes; orthogonal centroids of equal norm, as far apart as asked."""
     w = values.get("minority_weight", 0.5)
     norm2 = values.get("centroid_separation", 0.0) ** 2 / 2
+    scale = values.get("scale", 1.0)
     mixture = GaussianMixture(
         [w, 1 - w],
-        [values.get("variance_ratio", 1.0), 1.0],
+        [scale * values.get("variance_ratio", 1.0), scale],
         centroid_gram=[[norm2, 0.0], [0.0, norm2]],
     )
     return Experiment(mixture=mixture, model=model(values))
+
+
+def pair_case(values: Values) -> Case:
+    """Return `pair` as a case whose experiment is called "pair"."""
+    return Case(name="point", experiments={"pair": pair(values)})
+
+
+def measure_pair(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
+    """Return the learning curves of the experiment "pair"."""
+    return {"pair": subject.learning_curves(case.experiments["pair"])}
 
 
 def model(values: Values) -> RandomFeatures:

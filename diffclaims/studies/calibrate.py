@@ -26,12 +26,11 @@ from scipy.stats import binomtest
 
 from diffclaims import finite
 from diffclaims.api.case import Case
-from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.claim import Claim, chosen_claims, load_claims
 from diffclaims.api.subject import Tags
 from diffclaims.api.verdict import Effect, Outcome, Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
-from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage import schema
@@ -95,75 +94,6 @@ class Pool:
         raise NotMeasured("the spectrum is not measured by seed")
 
 
-def _named(name: str) -> Callable[[Claim], Case]:
-    def find(claim: Claim) -> Case:
-        return next(c for c in claim.cases if c.name == name)
-
-    return find
-
-
-def _equal_variances(name: str) -> Callable[[Claim], Case]:
-    """A case with every class given the mean of the variances; weights and centroids as they are."""
-
-    def build(claim: Claim) -> Case:
-        case = _named(name)(claim)
-
-        def alike(experiment: Experiment) -> Experiment:
-            m = experiment.mixture
-            variances = np.broadcast_to(m.variances.mean(axis=0), m.variances.shape)
-            mixture = GaussianMixture(m.weights, variances, m.fractions, m.centroid_gram)
-            return experiment.replace(mixture=mixture)
-
-        alike_all = {key: alike(e) for key, e in case.experiments.items()}
-        return case.replace(name=f"{name}-equal-variances", experiments=alike_all)
-
-    return build
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Where one claim is calibrated.
-
-    Parameters
-    ----------
-    null : callable ``(claim) -> Case``
-        Classes that are alike.
-    power : callable ``(claim) -> Case``
-        The canonical effect.
-    why : str
-        What is alike in the null case.
-    null_effects : str
-        What is in the names of the effects that are zero there; the others are real.
-    """
-
-    null: Callable[[Claim], Case]
-    power: Callable[[Claim], Case]
-    why: str
-    null_effects: str = ""
-
-
-#: The claims about an order, each with its null.
-PLANS: dict[str, Plan] = {
-    "variance-order": Plan(
-        null=_named("equal-variances"), power=_named("ratio-2"), why="equal classes with one centroid"
-    ),
-    "centroid-secondary": Plan(
-        null=_named("opposite-centroids"),
-        power=_named("ratio-2-against-norms-4-1"),
-        why="equal classes at opposite centroids",
-    ),
-    "imbalance-reversal": Plan(
-        null=_equal_variances("ratio-1.25-norms-4"),
-        power=_named("ratio-1.25-norms-4"),
-        why="equal variances and norms at every weight: no order in balance that could reverse",
-        null_effects="at weight 0.5",
-    ),
-    "minority-speciation": Plan(
-        null=_named("equal-weights"), power=_named("equal-covariance"), why="equal classes of equal weight"
-    ),
-}
-
-
 def repetitions(
     claim: Claim, case: Case, pool: Callable[[tuple[int, ...]], Pool], n_seeds: Sequence[int], total: int
 ) -> Iterator[tuple[int, Verdict]]:
@@ -223,7 +153,7 @@ def calibrate(
     Parameters
     ----------
     claim : Claim
-        One of `PLANS`.
+        One that states a null.
     n_repetitions, n_seeds : int
         Repetitions of the null case, and seeds of each; no seed is in two of them.
     power_total : int
@@ -244,10 +174,8 @@ def calibrate(
     InvalidInput
         For a claim without a null case, fewer than 2 seeds, or no repetition.
     """
-    if claim.id not in PLANS:
-        raise InvalidInput.of(
-            "claim", claim.id, f"be one of {', '.join(PLANS)}", "only claims about an order have a null"
-        )
+    null = claim.null_case()
+    assert claim.null is not None
     if n_seeds < 2:
         raise InvalidInput.of("seeds", n_seeds, "be 2 or more", "one seed has no standard error")
     if n_repetitions < 1:
@@ -256,8 +184,7 @@ def calibrate(
         raise InvalidInput.of(
             "power seeds", power_total, f"be {max(POWER_SEEDS)} or more", "480 is the default"
         )
-    plan = PLANS[claim.id]
-    null, true = plan.null(claim), plan.power(claim)
+    true = claim.case(claim.null.power)
 
     def pool(seeds: tuple[int, ...]) -> Pool:
         return Pool(seeds=seeds, n_dims=n_dims, speciation_dims=speciation_dims, n_points=n_points)
@@ -292,7 +219,7 @@ def calibrate(
         seeds=(),
         claim=claim.id,
         null_case=null.name,
-        null_why=plan.why,
+        null_why=claim.null.why,
         null_experiments=_json(null),
         power_case=true.name,
         power_experiments=_json(true),
@@ -326,11 +253,16 @@ def false_holds(dataset: xr.Dataset) -> tuple[int, int]:
     return int((outcome == 1).sum()), int(outcome.size)
 
 
+def nullable() -> dict[str, Claim]:
+    """Return the claims that state where nothing differs, by id."""
+    return {c.id: c for c in load_claims() if c.null is not None}
+
+
 def records(folder: Path | None = None) -> dict[str, xr.Dataset]:
     """Return what was recorded, by claim; empty where nothing was."""
     where = (locate.baselines_dir() / FOLDER) if folder is None else folder
     found = {}
-    for claim in PLANS:
+    for claim in nullable():
         path = where / f"{claim}.nc"
         if path.is_file():
             found[claim] = schema.validate(storage.read_dataset(path), "calibration", who=str(path))
@@ -361,9 +293,11 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
     power = Table(box=style, title='power: "holds" where the claim is true', title_justify="left")
     for head in ("claim", "case", "seeds in all", *(f"{n} seeds" for n in POWER_SEEDS)):
         power.add_column(head, overflow="fold")
+    claims = nullable()
     for claim, dataset in found.items():
         count, total = false_holds(dataset)
-        alone = [PLANS[claim].null_effects in str(name) for name in dataset["effect"].values]
+        null_of = claims[claim].null if claim in claims else None
+        alone = [null_of is None or null_of.effects in str(name) for name in dataset["effect"].values]
         worst = int((dataset["effect_outcome"].values[alone] == 1).sum(axis=1).max())
         null.add_row(
             claim,
@@ -409,12 +343,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, record and print; 1 when a claim holds too often under the null."""
-    claims = {c.id: c for c in load_claims()}
-    asked = args.claim or [c for c in PLANS if c in claims]
+    claims = nullable()
+    asked = [c.id for c in chosen_claims(args.claim) if args.claim or c.null is not None]
     for name in asked:
-        if name not in PLANS or name not in claims:
+        if name not in claims:
             raise InvalidInput.of(
-                "--claim", name, f"be one of {', '.join(PLANS)}", "choose a claim about an order"
+                "--claim", name, f"be one of {', '.join(claims)}", "choose a claim that states a null"
             )
     folder = args.out or locate.baselines_dir() / FOLDER
     found = {}

@@ -14,9 +14,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from rich.console import Console
 
-from diffclaims.api.claim import load_claims
+from diffclaims.api.claim import chosen_claims
 from diffclaims.api.subject import Subject
-from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
@@ -89,18 +89,11 @@ def run(args: argparse.Namespace) -> int:
     baselines = locate.baselines_dir()
     entries = registry.registered(baselines, [args.subject])
     subject = registry.load(registry.find(args.subject, entries), live=True)
-    claims = load_claims()
-    unknown = set(args.claim) - {c.id for c in claims}
-    if unknown:
-        raise InvalidInput.of(
-            "--claim", sorted(unknown), f"be out of {[c.id for c in claims]}", "correct its name"
-        )
+    claims = chosen_claims(args.claim)
     folder = args.folder or baselines / subject.name / registry.RECORDED
     words = "".join(f" --claim {c}" for c in args.claim)
     recorder = Recorder(subject, folder, command=f"diffclaims record {args.subject}{words}")
     for claim in claims:
-        if args.claim and claim.id not in args.claim:
-            continue
         for case in claim.cases_for(subject):
             before = recorder.measured
             try:

@@ -1,6 +1,6 @@
 """Search the regime of a claim for its weakest margin, and for a case in which it fails.
 
-Hypothesis draws cases from `Claim.strategy`, steered towards small margins, and shrinks the first
+Hypothesis draws cases from the regime of `Claim.space`, steered towards small margins, and shrinks the first
 counterexample to the simplest one that still fails. What was found is kept, and tried first the
 next time. Only "fails" is a counterexample: an inconclusive case near the edge of the regime shows
 as the weakest margin.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import xarray as xr
 
 from diffclaims.api import source as code
 from diffclaims.api.case import Case, CaseResult
-from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import BaselineError, InvalidInput, NotMeasured
@@ -145,7 +145,7 @@ def explore(
     Parameters
     ----------
     claim : Claim
-        One with a strategy.
+        One whose space states a regime.
     subject : Subject
         What is asked; it must take any Gaussian mixture.
     examples : int
@@ -163,12 +163,14 @@ def explore(
     Raises
     ------
     InvalidInput
-        For a claim without a strategy, a subject on data of its own, or no examples.
+        For a claim without a regime that can be searched, a subject on data of its own, or no examples.
     BaselineError
         When what was kept cannot be read.
     """
-    if claim.strategy is None:
-        raise InvalidInput.of("claim", claim.id, "have a strategy to explore", "add strategy= to its Claim")
+    if not claim.explorable:
+        raise InvalidInput.of(
+            "claim", claim.id, "state a regime to explore", "add space=Space(regime=...) to its Claim"
+        )
     if examples < 1:
         raise InvalidInput.of("examples", examples, "be 1 or more", "try 50")
     if not subject.tags.gaussian:
@@ -205,7 +207,7 @@ def _search(
     import hypothesis
     from hypothesis.database import DirectoryBasedExampleDatabase
 
-    assert claim.strategy is not None
+    assert claim.space is not None
     database = None
     if folder is not None and not derandomize:
         database = DirectoryBasedExampleDatabase(str(folder))
@@ -221,7 +223,7 @@ def _search(
         suppress_health_check=list(hypothesis.HealthCheck),
         verbosity=hypothesis.Verbosity.quiet,
     )
-    @hypothesis.given(case=claim.strategy())
+    @hypothesis.given(case=claim.space.strategy())
     def search(case: Case) -> None:
         trial = attempt(case)
         if not math.isnan(trial.margin):
@@ -303,7 +305,8 @@ def run(args: argparse.Namespace) -> int:
     """Explore, print what was found, and return 1 if there is a counterexample."""
     from diffclaims.subjects import registry
 
-    claims = _chosen(load_claims(args.claims or None), args.claim)
+    named = chosen_claims(args.claim, args.claims or None)
+    claims = named if args.claim else [c for c in named if c.explorable]
     entries = registry.registered(locate.baselines_dir(), extra=[args.subject])
     try:
         subject = registry.load(registry.find(args.subject, entries), live=True)
@@ -315,11 +318,3 @@ def run(args: argparse.Namespace) -> int:
         print(found.report(), end="\n\n")
         failed |= found.counterexample is not None
     return int(failed)
-
-
-def _chosen(claims: Iterable[Claim], names: list[str]) -> list[Claim]:
-    known = {c.id: c for c in claims}
-    for name in names:
-        if name not in known:
-            raise InvalidInput.of("claim", name, f"be one of {', '.join(known)}", "choose one of them")
-    return [known[n] for n in names] if names else [c for c in known.values() if c.strategy is not None]

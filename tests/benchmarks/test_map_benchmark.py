@@ -30,7 +30,7 @@ W = "minority_weight=0.005..0.5"
     ids=["with-centroids", "without-centroids"],
 )
 def test_points_per_second(benchmark, claim, texts):
-    axes = find_claim(claim).axes
+    axes = find_claim(claim).space
     plan = Plan(claim=claim, ranges=tuple(Range.parse(t, 2, axes) for t in texts), points=32)
     points = itertools.cycle(
         [dict(zip(plan.names, map(float, row), strict=True)) for row in plan.scattered()]

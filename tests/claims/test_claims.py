@@ -8,22 +8,22 @@ from hypothesis import strategies as st
 
 from diffclaims.api.case import Case, Role
 from diffclaims.api.claim import load_claims
+from diffclaims.storage.paths import claims_dir
 from diffclaims.subjects.theory import SUBJECT
 
 CLAIMS = load_claims()
 IDS = [c.id for c in CLAIMS]
 
 
-def test_the_seven_claims():
-    assert sorted(IDS) == [
-        "centroid-secondary",
-        "imbalance-reversal",
-        "minority-speciation",
-        "spectrum",
-        "two-phases",
-        "uneven-memorization",
-        "variance-order",
-    ]
+def test_a_claim_is_named_as_its_file():
+    assert [
+        f.stem.removeprefix("test_").replace("_", "-") for f in sorted(claims_dir().glob("test_*.py"))
+    ] == IDS
+
+
+def test_claims_import_from_the_package_alone():
+    for file in claims_dir().glob("test_*.py"):
+        assert "from diffclaims." not in file.read_text(encoding="utf-8"), file.name
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=IDS)
@@ -44,7 +44,7 @@ def test_the_regime_can_be_explored(claim):
     @settings(max_examples=15, suppress_health_check=list(HealthCheck), database=None)
     @given(st.data())
     def draw(data):
-        case = data.draw(claim.strategy())
+        case = data.draw(claim.space.strategy())
         assert isinstance(case, Case)
         assert case.role is Role.REGIME
 

@@ -28,7 +28,7 @@ def plan():
     """Make a plan for the toy claim from texts like ``ratio=0.5..4``."""
 
     def make(*texts, n=5, **more):
-        axes = find_claim("order", CLAIMS).axes
+        axes = find_claim("order", CLAIMS).space
         ranges = tuple(Range.parse(t, n, axes) for t in texts)
         return Plan(claim="order", ranges=ranges, subject="toy:SUBJECT", claims_dir=CLAIMS, **more)
 

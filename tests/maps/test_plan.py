@@ -88,7 +88,7 @@ def test_an_unknown_claim_lists_all():
 
 @pytest.mark.parametrize("claim", load_claims(), ids=lambda c: c.id)
 def test_every_claim_has_axes_whose_defaults_make_a_case(claim):
-    axes = claim.axes
+    axes = claim.space
     assert axes is not None
     case = axes.point({}, {})
     assert case.experiments

@@ -73,7 +73,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         For the first argument that cannot be used.
     """
     claims_dir = str(Path(args.claims).resolve()) if args.claims else ""
-    axes = find_claim(args.claim, claims_dir).axes
+    axes = find_claim(args.claim, claims_dir).space
     if axes is None:
         raise InvalidInput.of("claim", args.claim, "have axes to map along", "choose another one")
     given = [(letter, getattr(args, letter)) for letter in _LETTERS if getattr(args, letter)]

@@ -14,7 +14,7 @@ from typing import Any
 from scipy.optimize import brentq
 
 from diffclaims.api.claim import Claim
-from diffclaims.api.space import Axes
+from diffclaims.api.space import Space
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Outcome, Verdict
 from diffclaims.errors import InvalidInput, NotMeasured, SolveFailed
@@ -64,7 +64,7 @@ def subject_of(plan: Plan) -> Subject:
 
 
 @functools.lru_cache(maxsize=4)
-def _tools(plan_json: str) -> tuple[Plan, Claim, Axes, Subject]:
+def _tools(plan_json: str) -> tuple[Plan, Claim, Space, Subject]:
     plan = Plan.from_json(plan_json)
     return plan, plan.loaded_claim, plan.axes, subject_of(plan)
 

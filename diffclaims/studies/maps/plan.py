@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from diffclaims.api.claim import Claim, load_claims
-from diffclaims.api.space import Axes, Scale
+from diffclaims.api.claim import Claim, chosen_claims
+from diffclaims.api.space import Scale, Space
 from diffclaims.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Range:
     scale: Scale
 
     @classmethod
-    def parse(cls, text: str, n: int, axes: Axes) -> Range:
+    def parse(cls, text: str, n: int, axes: Space) -> Range:
         """Read ``NAME=LOW..HIGH``, optionally followed by ``:log`` or ``:linear``.
 
         Raises
@@ -182,12 +182,12 @@ class Plan:
         return find_claim(self.claim, self.claims_dir)
 
     @property
-    def axes(self) -> Axes:
+    def axes(self) -> Space:
         """Its axes."""
-        axes = self.loaded_claim.axes
+        axes = self.loaded_claim.space
         if axes is None:
             raise InvalidInput.of(
-                "claim", self.claim, "have axes to map along", "add axes=Axes(...) to its Claim"
+                "claim", self.claim, "have axes to map along", "add space=Space(...) to its Claim"
             )
         return axes
 
@@ -233,10 +233,7 @@ def find_claim(name: str, claims_dir: str = "") -> Claim:
     InvalidInput
         For an unknown one, with all that there are.
     """
-    claims = {c.id: c for c in load_claims(claims_dir or None)}
-    if name not in claims:
-        raise InvalidInput.of("claim", name, f"be one of {', '.join(claims)}", "choose one of them")
-    return claims[name]
+    return chosen_claims([name], claims_dir or None)[0]
 
 
 def parse_at(words: Sequence[str]) -> dict[str, float | str]:
