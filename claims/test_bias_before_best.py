@@ -48,8 +48,8 @@ CLAIM = Claim(
     source="arXiv:2603.03469, whose own criterion is two trainings on disjoint halves",
     definitions=(
         f"Open: a gap of {GAPS[0]:g} and of {GAPS[1]:g} of the learnable loss; best: least test loss. Effect: "
-        "ln(tau_best/tau_mem) of each class, the least of all. A subject that states times of its own is judged by its "
-        "main one, whatever gap that is. Gap, times and thresholds are ours."
+        "ln(tau_best/tau_mem) of each class, the least of all. A subject that states times of its own is judged by "
+        "its main one, whatever gap that is. Gap, times and thresholds are ours."
     ),
     regime="two balanced isotropic classes with one centroid, variance ratio 1 to 4, psi_n up to 8, t up to 0.1",
     cases=(
