@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -17,15 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims.api.case import Case
-from diffclaims.api.effects import (
-    GENERALIZATION,
-    MEMORIZATION,
-    Milestone,
-    effect,
-    levels_of,
-    log_time,
-    shown,
-)
+from diffclaims.api.effects import GENERALIZATION, MEMORIZATION, order_effects
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput
@@ -226,27 +218,19 @@ def model(values: Values) -> RandomFeatures:
 # ---- effects at one point, with the options `milestone` and `threshold`
 
 
-def _chosen(levels: Sequence[float | str], which: str) -> tuple[float | str, ...]:
-    if which == "all" or len(levels) == 1:
-        return tuple(levels)
-    return (levels[{"low": 0, "middle": len(levels) // 2, "high": -1}[which]],)
-
-
 def order(
     curves: xr.Dataset, case: Case, *, first: int = 0, names: Sequence[str] = ("0", "1")
 ) -> list[Effect]:
-    """Return ``ln(tau_later/tau_first)`` of two classes at the milestones and thresholds that are asked."""
+    """Return `order_effects` of two classes at the milestones and thresholds that the case asks for."""
     milestone = str(case.params["milestone"])
-    asked: Iterable[Milestone] = ("gen", "best", "mem") if milestone == "all" else (milestone,)  # type: ignore[assignment]
-    stochastic = "seed" in curves.dims
-    effects = []
-    for one in asked:
-        for level in _chosen(levels_of(curves, one), str(case.params["threshold"])):
-            ratio = log_time(curves, one, level, 1 - first) - log_time(curves, one, level, first)
-            at = f" at {shown(level)}" if one != "best" else ""
-            name = f"ln tau_{one}({names[1]})/tau_{one}({names[0]}){at}"
-            effects.append(effect(name, ratio, stochastic=stochastic))
-    return effects
+    return order_effects(
+        curves,
+        first=first,
+        later=1 - first,
+        milestones=("gen", "best", "mem") if milestone == "all" else (milestone,),  # type: ignore[arg-type]
+        which=str(case.params["threshold"]),
+        names=names,
+    )
 
 
 def paired_thresholds(case: Case) -> Iterator[tuple[float, float]]:
