@@ -49,3 +49,7 @@ class ClaimFailed(DiffclaimsError, AssertionError):
 
 class BaselineError(DiffclaimsError):
     """A recorded baseline is missing, unreadable or differs."""
+
+
+class BaselineMissing(BaselineError):
+    """Nothing was recorded to compare with."""

@@ -478,9 +478,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     writer = config.get_terminal_writer()
     terminalreporter.section("claims")
     try:
-        text = grid.render(
-            ours.claims(), ours.columns, ours.rows, width=writer.fullwidth, color=writer.hasmarkup
-        )
+        claims, columns = _selected(ours)
+        text = grid.render(claims, columns, ours.rows, width=writer.fullwidth, color=writer.hasmarkup)
     except DiffclaimsError as error:
         text = f"error: {error}"
     for line in text.splitlines():
@@ -490,13 +489,28 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(line)
 
 
+def _selected(session: Session) -> tuple[list[Claim], list[Column]]:
+    """The claims and subjects that this run is about; those that a selection left out are not shown."""
+    claims = session.claims()
+    columns = [c for c in session.columns if c.selected]
+    asked = {r.claim for r in session.rows}
+    if _filtered(session.config):
+        claims = [c for c in claims if c.id in asked]
+        columns = [c for c in columns if any(r.subject == c.name for r in session.rows)]
+    else:
+        claims = [c for c in claims if c.id in session.collected or c.id in asked]
+    return claims, columns
+
+
 def _notes(session: Session) -> Sequence[str]:
     changed = [r.baseline for r in session.rows if r.baseline.startswith("wrote ")]
     kept = sum(r.baseline.startswith("kept ") for r in session.rows)
     lines = sorted(changed)
     if changed or kept:
         lines.append(f"baselines: {len(changed)} files written, {kept} left as they were, none deleted")
-    remarks = {r.baseline for r in session.rows if r.baseline not in ("same", "off", "differs", "")}
+    remarks = {
+        r.baseline for r in session.rows if r.baseline not in ("same", "off", "differs", "missing", "")
+    }
     lines += sorted(r for r in remarks if not r.startswith(("wrote ", "kept ")))
     lines += [r.reason.partition("\n\n")[0] for r in session.rows if r.case == EXPLORED and r.reason]
     return [*lines, *session.notes]

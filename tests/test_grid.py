@@ -2,6 +2,7 @@
 
 import pytest
 
+from diffclaims.api.case import Role
 from diffclaims.api.claim import load_claims
 from diffclaims.suite import grid
 from diffclaims.suite.runner import Column, Row
@@ -20,20 +21,44 @@ def rendered(width, **options):
     return claims, grid.render(claims, columns, rows, width=width, **options)
 
 
-@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("width", [60, 80, 100, 130, 200])
 def test_no_line_is_longer_than_the_terminal(width):
     for ascii_only in (True, False):
         _, text = rendered(width, ascii_only=ascii_only)
         assert max(map(len, text.splitlines())) <= width
 
 
-@pytest.mark.parametrize("width", [80, 100])
-def test_names_break_at_their_joints_only(width):
+@pytest.mark.parametrize("width", [60, 80, 100, 130, 200])
+def test_no_name_and_no_number_is_broken(width):
     claims, text = rendered(width, ascii_only=False)
-    words = {w for line in text.splitlines() for w in line.split()}
-    for claim in claims:
-        parts = claim.id.split("-")
-        assert claim.id in words or {f"{p}-" for p in parts[:-1]} | {parts[-1]} <= words
+    words = {w.strip(",;:") for line in text.splitlines() for w in line.split()}
+    _, wide = rendered(1000, ascii_only=False)
+    assert {c.id for c in claims} <= words
+    assert {w.strip(",;:") for line in wide.splitlines() for w in line.split() if set(w) != {"─"}} - {
+        "claim"
+    } <= words
+
+
+def test_controls_that_were_not_run_are_not_counted_as_missed():
+    claim = load_claims()[0]
+    column = Column(name="subject")
+    regime = next(c for c in claim.cases if c.role is Role.REGIME)
+    row = Row.of(claim, regime, column)
+    row.value, row.outcome, row.status = 0.1, "holds", "as expected"
+    text = grid.render([claim], [column], [row], width=200, ascii_only=False)
+    assert "controls 0" not in text
+    assert "+0.1 in" in text
+
+
+@pytest.mark.parametrize("what", ["missing", "differs"])
+def test_a_missing_baseline_is_not_one_that_differs(what):
+    claim = load_claims()[0]
+    column = Column(name="subject")
+    row = Row.of(claim, claim.cases[0], column)
+    row.value, row.outcome, row.status, row.baseline = 0.1, "holds", "baseline", what
+    text = grid.render([claim], [column], [row], width=200, ascii_only=False)
+    assert f"baseline {what}" in text
+    assert f"baseline {({'missing', 'differs'} - {what}).pop()}" not in text
 
 
 def test_a_wide_terminal_breaks_nothing():

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from diffclaims.errors import BaselineError
+from diffclaims.errors import BaselineError, BaselineMissing
 
 CHECKSUM = "checksum"
 #: One attribute that holds, as JSON, all but the first few of a group with many: from the ninth on
@@ -146,7 +146,7 @@ def read(path: Path) -> xr.DataTree:
         When the file is missing, unreadable (truncated) or was changed after it was written.
     """
     if not path.is_file():
-        raise BaselineError(f"{path} is missing")
+        raise BaselineMissing(f"{path} is missing")
     try:
         with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as opened:
             tree = opened.load()

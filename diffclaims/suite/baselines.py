@@ -376,8 +376,10 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
 
     Raises
     ------
+    BaselineMissing
+        When there is no baseline.
     BaselineError
-        When the baseline is missing, unusable or differs.
+        When it is unusable or differs.
     """
     path = path_of(folder, result.subject, result.claim_id, result.case.name)
     again = f"{command} --baselines=update"
@@ -390,6 +392,7 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
     if not required and not has_baselines(folder, result.subject):
         return f"no baselines are kept for {result.subject}: nothing was compared"
     tree = to_tree(result, command=again)
+    kind: type[BaselineError] = BaselineError
     try:
         stored = read(path)
         differences = compare(stored, tree)
@@ -397,10 +400,10 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
             return ""
         problem = f"differs from {shown(path)} ({_made(stored)})\n  {_listed(differences)}"
     except BaselineError as error:
-        problem = str(error).replace(str(path), shown(path))
+        kind, problem = type(error), str(error).replace(str(path), shown(path))
     left = obtained / path.relative_to(folder)
     storage.write(left, tree)
-    raise BaselineError(f"{problem}\nobtained: {shown(left)}\nif intended:\n  {again}")
+    raise kind(f"{problem}\nobtained: {shown(left)}\nif intended:\n  {again}")
 
 
 def _made(tree: xr.DataTree) -> str:

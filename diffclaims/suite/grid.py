@@ -1,4 +1,4 @@
-"""The grid that ends a run: every claim, every subject, whatever was selected."""
+"""The grid that ends a run: a table of claims and subjects, or a list where the terminal is too narrow for one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich import box
@@ -26,10 +26,12 @@ _STYLE = {
     "not run": "dim",
     "invalid": "bold red",
 }
-#: What stays on one line: a word with the spaces after it, or a part of one that ends in a hyphen.
-_JOINT = re.compile(r"[^\s-]+-+(?=\S)|\S+\s*|\s+")
-#: A column is not made narrower than this, however little room there is.
-_NARROWEST = 9
+#: What stays on one line: a word with the spaces after it. Names and numbers are words.
+_WORD = re.compile(r"\S+\s*|\s+")
+_LEGEND = (
+    "margin: effect minus threshold, in the effect's units, of the case that decides; controls: negative controls, "
+    "which the check must reject and did; more on any word: diffclaims explain WORD"
+)
 _NOT_SELECTED = "not selected by -k, -m or a path"
 
 
@@ -43,7 +45,9 @@ class Cell:
     n_run: int = 0
     n_cases: int = 0
     caught: int = 0
+    #: Controls that were run, and those that there are.
     n_controls: int = 0
+    all_controls: int = 0
     reason: str = ""
     remarks: list[str] = field(default_factory=list)
 
@@ -80,7 +84,8 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
         n_run=len(measured),
         n_cases=sum(c.role is Role.REGIME for c in cases),
         caught=sum(r.outcome in r.expect for r in controls),
-        n_controls=sum(c.role is Role.CONTROL for c in cases),
+        n_controls=len(controls),
+        all_controls=sum(c.role is Role.CONTROL for c in cases),
     )
     if deciding:
         rank = {"fails": 0, "inconclusive": 1, "holds": 2}
@@ -101,58 +106,98 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
         for r in own
         if r.role == "explored" and r.value is not None
     ]
-    if any(r.baseline == "differs" for r in own):
-        result.remarks.append("baseline differs")
+    result.remarks += [
+        f"baseline {what}" for what in ("differs", "missing") if any(r.baseline == what for r in own)
+    ]
     if any(r.status == "expected failure" for r in own):
         result.remarks.append("expected failure")
     return result
 
 
-def _cell_text(one: Cell, number: dict[str, int]) -> Text:
+def _parts(one: Cell, number: dict[str, int]) -> list[tuple[str, str]]:
+    """What is said of a cell, each with its style: the outcome, the margin, and what else there is."""
     mark = f" [{number[one.reason]}]" if one.reason else ""
-    text = Text(f"{one.outcome}{mark}", style=_STYLE[one.outcome])
+    parts = [(f"{one.outcome}{mark}", _STYLE[one.outcome])]
     if one.worst is not None:
         margin = one.worst.margin
         shown = f"{margin:+.3g}" if math.isfinite(margin) else f"{margin:+}"
-        text.append(f"\n{shown} in {one.worst.case}", style="not bold default")
-    if one.worst is not None and one.n_run < one.n_cases:
-        text.append(f"\n{one.n_run} of {one.n_cases} cases", style="yellow")
-    if one.n_controls and (one.worst is not None or one.caught):
-        style = "default" if one.caught == one.n_controls else "yellow"
-        text.append(f"\ncontrols {one.caught}/{one.n_controls}", style=style)
-    for remark in one.remarks:
-        text.append(f"\n{remark}", style="yellow")
-    return text
+        parts.append((f"{shown} in {one.worst.case}", "not bold default"))
+        if one.n_run < one.n_cases:
+            parts.append((f"{one.n_run} of {one.n_cases} cases", "yellow"))
+    if one.n_controls:
+        text = f"controls {one.caught}/{one.n_controls}"
+        if one.n_controls < one.all_controls:
+            text += f" of {one.all_controls}"
+        parts.append((text, "default" if one.caught == one.n_controls else "yellow"))
+    return parts + [(remark, "yellow") for remark in one.remarks]
 
 
-def _widths(heads: Sequence[str], body: Sequence[Sequence[Text]], width: int) -> list[int]:
-    """Width of each column: what its text needs, or less of the widest where that is too much."""
-    needed = [
-        max(len(line) for text in (head, *(row[i].plain for row in body)) for line in text.split("\n"))
-        for i, head in enumerate(heads)
+def _widths(body: Sequence[Sequence[Text]], width: int) -> list[int] | None:
+    """Width of each column of a table; None where a word would have to be broken to fit."""
+    lines = [
+        [line for text in column for line in text.plain.split("\n")] for column in zip(*body, strict=True)
     ]
+    needed = [max(map(len, column)) for column in lines]
+    least = [max(len(word) for line in column for word in (line.split() or [""])) for column in lines]
     # Two characters of padding a column, and the frame.
-    room = width - 3 * len(heads) - 1
-    while sum(needed) > room and max(needed) > _NARROWEST:
-        needed[needed.index(max(needed))] -= 1
+    room = width - 3 * len(needed) - 1
+    if sum(least) > room:
+        return None
+    while sum(needed) > room:
+        widest = max((i for i in range(len(needed)) if needed[i] > least[i]), key=lambda i: needed[i])
+        needed[widest] -= 1
     return needed
 
 
-def _wrapped(text: Text, width: int) -> Text:
-    """Break lines that are too long at spaces and hyphens, where names of cases have joints."""
+def _wrapped(text: Text, width: int, indent: str = "") -> Text:
+    """Break lines that are too long at spaces."""
     out = Text()
     for i, line in enumerate(text.split("\n")):
         out.append("\n" if i else "")
         used = 0
-        for joint in _JOINT.finditer(line.plain):
-            size = joint.end() - joint.start()
-            if used and used + len(joint.group().rstrip()) > width:
+        for word in _WORD.finditer(line.plain):
+            if used and used + len(word.group().rstrip()) > width:
                 out.rstrip()
-                out.append("\n")
-                used = 0
-            out.append_text(line[joint.start() : joint.end()])
-            used += size
+                out.append(f"\n{indent}")
+                used = len(indent)
+            out.append_text(line[word.start() : word.end()])
+            used += word.end() - word.start()
         out.rstrip()
+    return out
+
+
+def _table(body: Sequence[Sequence[Text]], widths: Sequence[int], ascii_only: bool) -> Table:
+    """A table whose first row is its head."""
+    table = Table(box=box.ASCII if ascii_only else box.SIMPLE_HEAD, show_lines=False, padding=(0, 1))
+    head, *rows = body
+    for text, room in zip(head, widths, strict=True):
+        table.add_column(_wrapped(text, room), width=room, overflow="fold")
+    for i, row in enumerate(rows):
+        table.add_row(
+            *(_wrapped(text, room) for text, room in zip(row, widths, strict=True)),
+            end_section=ascii_only and i + 1 < len(rows),
+        )
+    return table
+
+
+def _list(
+    claims: Sequence[Claim],
+    columns: Sequence[Column],
+    cells: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
+) -> Text:
+    """A block for each claim, with one line a verdict."""
+    names = max((len(k.title) for k in columns), default=0)
+    out = Text()
+    for claim in claims:
+        out.append(f"{claim.id}\n", style="bold")
+        for column in columns:
+            (outcome, style), *rest = cells[claim.id, column.name]
+            out.append(f"  {column.title:<{names}}  ")
+            out.append(outcome, style=style)
+            for i, (text, more) in enumerate(rest):
+                out.append(", " if i else "  ").append(text, style=more)
+            out.append("\n")
+    out.rstrip()
     return out
 
 
@@ -170,7 +215,7 @@ def render(
     Parameters
     ----------
     claims, columns, rows
-        All claims, all subjects, and what was run.
+        The claims and subjects to show, and what was run.
     width : int
         Of the terminal, in characters.
     color : bool
@@ -191,34 +236,30 @@ def render(
     for reason, index in number.items():
         heads = [k.title for k in columns if any(cells[c.id, k.name].reason == reason for c in claims)]
         why.append(f"[{index}] {', '.join(heads)}: {reason}")
-    texts = [[_cell_text(cells[c.id, k.name], number) for k in columns] for c in claims]
-    heads = ["claim", *(k.title for k in columns)]
-    body = [[Text(c.id), *row] for c, row in zip(claims, texts, strict=True)]
-    widths = _widths(heads, body, max(40, width))
-    table = Table(box=box.ASCII if ascii_only else box.SIMPLE_HEAD, show_lines=False, padding=(0, 1))
-    for head, room in zip(heads, widths, strict=True):
-        table.add_column(_wrapped(Text(head), room), width=room, overflow="fold")
-    for i, row in enumerate(body):
-        table.add_row(
-            *(_wrapped(text, room) for text, room in zip(row, widths, strict=True)),
-            end_section=ascii_only and i + 1 < len(claims),
-        )
+    parts = {key: _parts(one, number) for key, one in cells.items()}
+    body = [[Text("claim"), *(Text(k.title) for k in columns)]]
+    body += [
+        [Text(c.id), *(Text("\n").join(Text(*part) for part in parts[c.id, k.name]) for k in columns)]
+        for c in claims
+    ]
+    width = max(40, width)
+    widths = _widths(body, width)
+    shown = (
+        _table(body, widths, ascii_only)
+        if widths is not None
+        else _wrapped(_list(claims, columns, parts), width, indent=" " * 6)
+    )
     out = io.StringIO()
     console = Console(
         file=out,
-        width=max(40, width),
+        width=width,
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
         highlight=False,
     )
-    console.print(table)
-    console.print(
-        "margin: effect minus threshold, in the effect's units, of the case that decides; "
-        "controls: negative controls that the check rejects as it must",
-        markup=False,
-    )
-    for line in why:
-        console.print(line, markup=False)
+    console.print(shown, soft_wrap=widths is None)
+    for line in (_LEGEND, *why):
+        console.print(_wrapped(Text(line), width), soft_wrap=True)
     text = out.getvalue()
     return text.encode("ascii", "replace").decode() if ascii_only else text

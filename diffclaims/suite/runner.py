@@ -18,6 +18,7 @@ from diffclaims.api.subject import Subject, title_of
 from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import (
     BaselineError,
+    BaselineMissing,
     ClaimFailed,
     DiffclaimsError,
     InvalidInput,
@@ -228,7 +229,7 @@ class Row:
     status : str
         "as expected", "inconclusive", "unexpected", "baseline", "invalid" or "not run".
     baseline : str
-        "same", "differs", "off", or a remark.
+        "same", "differs", "missing", "off", or a remark.
     """
 
     claim: str
@@ -332,7 +333,8 @@ class Runner:
         try:
             row.baseline = self._baseline(result, column, command + column.options)
         except BaselineError as error:
-            row.status, row.baseline = "baseline", "differs"
+            row.status = "baseline"
+            row.baseline = "missing" if isinstance(error, BaselineMissing) else "differs"
             return row, error
         if result.verdict is None:
             return row, None

@@ -1,0 +1,50 @@
+"""The words of the grid are explained, in the terminal and on the page, from one source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from diffclaims import cli
+from diffclaims.api.claim import load_claims
+from diffclaims.api.verdict import Outcome
+from diffclaims.suite.words import WORDS, glossary
+
+PAGE = Path(__file__).parents[1] / "docs" / "glossary.md"
+
+
+def test_the_page_is_the_glossary():
+    assert PAGE.read_text(encoding="utf-8") == glossary(), "diffclaims explain --markdown > docs/glossary.md"
+
+
+def test_every_outcome_is_explained():
+    assert {str(o) for o in Outcome} | {"invalid", "margin", "control", "missing", "differs"} <= set(WORDS)
+
+
+@pytest.mark.parametrize("word", ["holds", "HOLDS", "tau_gen", "u-turn"])
+def test_a_word_is_explained(word, capsys):
+    assert cli.main(["explain", word]) == 0
+    assert word.lower() in capsys.readouterr().out.lower()
+
+
+def test_words_of_two_words_need_no_quotes(capsys):
+    assert cli.main(["explain", "not", "run"]) == 0
+    assert "Nothing was measured" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("claim", [c.id for c in load_claims()])
+def test_a_claim_is_explained(claim, capsys):
+    assert cli.main(["explain", claim]) == 0
+    assert "regime:" in capsys.readouterr().out
+
+
+def test_all_words_are_listed(capsys):
+    assert cli.main(["explain"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name}:" in out for name in WORDS)
+
+
+def test_an_unknown_word_has_neighbours(capsys):
+    assert cli.main(["explain", "hold"]) == 2
+    assert "did you mean 'holds'" in capsys.readouterr().err
