@@ -29,9 +29,8 @@ FLOORS = (
 )
 #: The same inside `unet`, where a room is a folder.
 UNET_FLOORS = (
-    ("classes",),
-    ("config",),
     ("data",),
+    ("config",),
     ("model",),
     ("measure",),
     ("train",),

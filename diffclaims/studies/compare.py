@@ -23,8 +23,8 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.provenance import provenance
 from diffclaims.times.learning import learning_times
-from diffclaims.unet.classes import CLASS_NAMES
-from diffclaims.unet.data.fashion_mnist import load_fashion_mnist, pixels
+from diffclaims.unet.data.data_set import pixels
+from diffclaims.unet.data.registry import DEFAULT, data_set
 
 #: Training times of a comparison.
 N_TIMES = 60
@@ -32,9 +32,10 @@ N_TIMES = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``diffclaims compare``."""
-    parser.add_argument("classes", nargs="+", help=f"classes of Fashion-MNIST: {', '.join(CLASS_NAMES)}")
+    parser.add_argument("classes", nargs="+", help="classes of the data set")
     parser.add_argument("--data-dir", type=Path, default=None, help="default: the variable DIFFCLAIMS_DATA")
-    parser.add_argument("--resolution", type=int, choices=(14, 28), default=14)
+    parser.add_argument("--dataset", default=DEFAULT, metavar="NAME", help=f"default: {DEFAULT}")
+    parser.add_argument("--resolution", type=int, help="side of the images (default: that of the data set)")
     parser.add_argument("--psi-p", type=float, default=8.0)
     parser.add_argument("--psi-n", type=float, default=4.0)
     parser.add_argument("--diffusion-time", type=float, default=0.05)
@@ -95,15 +96,18 @@ def compare(
 
 def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims compare``."""
-    unknown = [c for c in args.classes if c not in CLASS_NAMES]
-    if unknown or len(set(args.classes)) < 2:
-        raise InvalidInput.of("classes", args.classes, f"be two or more of {CLASS_NAMES}", "correct them")
+    data = data_set(args.dataset)
+    if set(args.classes) - set(data.classes) or len(set(args.classes)) < 2:
+        raise InvalidInput.of("classes", args.classes, f"be two or more of {data.classes}", "correct them")
+    resolution = args.resolution or int(data.settings.get("resolution", data.side))
+    if resolution not in data.resolutions:
+        raise InvalidInput.of("--resolution", resolution, f"be one of {data.resolutions}", "choose one")
     if args.seeds < 2:
         raise InvalidInput.of("--seeds", args.seeds, "be 2 or more", "one seed has no standard error")
-    source = load_fashion_mnist(args.data_dir)
-    number = [CLASS_NAMES.index(c) for c in args.classes]
+    source = data.load(args.data_dir)
+    number = [data.label(c) for c in args.classes]
     keep = np.isin(source.train_labels, number)
-    images = pixels(source.train_images[keep], args.resolution).reshape(int(keep.sum()), -1)
+    images = pixels(source.train_images[keep], resolution).reshape(int(keep.sum()), -1)
     position = {n: k for k, n in enumerate(number)}
     labels = np.array([position[int(n)] for n in source.train_labels[keep]])
     model = RandomFeatures(psi_p=args.psi_p, psi_n=args.psi_n, diffusion_time=args.diffusion_time)
@@ -117,12 +121,12 @@ def run(args: argparse.Namespace) -> int:
     )
     _show(tree, args.classes)
     if args.out is not None:
-        options = f"--resolution {args.resolution} --psi-p {args.psi_p:g} --psi-n {args.psi_n:g}"
+        options = f"--dataset {args.dataset} --resolution {resolution} --psi-p {args.psi_p:g} --psi-n {args.psi_n:g}"
         options += f" --diffusion-time {args.diffusion_time:g} --types {args.types} --seeds {args.seeds}"
         options += " --no-centroids" if args.no_centroids else ""
         command = f"diffclaims compare {' '.join(args.classes)} {options}"
         made = provenance(subject="finite", seeds=range(args.seeds), command=command)
-        tree.attrs |= made | {"data": "fashion-mnist, pixels in [-1, 1]"}
+        tree.attrs |= made | {"data": f"{data.name}, pixels in [-1, 1]"}
         storage.write(args.out, tree)
     return 0
 

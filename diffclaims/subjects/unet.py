@@ -1,4 +1,4 @@
-"""The subject `unet`, live: U-Nets trained on Fashion-MNIST here and now.
+"""The subject `unet`, live: U-Nets trained on images here and now.
 
 It has no free choice of mixture: it lists the experiments of one preset, and trains those that are asked for. What
 was trained stays in a folder, so that asking again, or after an interruption, goes on from there.
@@ -21,10 +21,12 @@ from diffclaims.problem.experiment import Experiment
 
 if TYPE_CHECKING:
     from diffclaims.unet.config import RunConfig
-    from diffclaims.unet.data.fashion_mnist import FashionMNIST
+    from diffclaims.unet.data.data_set import LabelledImages
 
 #: Environment variable that names the preset of a live run.
 PRESET_VARIABLE = "DIFFCLAIMS_UNET_PRESET"
+#: Environment variable that names the data set.
+DATASET_VARIABLE = "DIFFCLAIMS_UNET_DATASET"
 
 _TAGS = Tags(
     exact=False,
@@ -38,14 +40,16 @@ _TAGS = Tags(
 
 @dataclass(kw_only=True)
 class UNetSubject:
-    """U-Nets on Fashion-MNIST.
+    """U-Nets on images.
 
     Parameters
     ----------
     preset : str
         A key of `diffclaims.unet.train.presets.PRESETS`; by default from ``DIFFCLAIMS_UNET_PRESET``, else "smoke".
     data_dir : path, optional
-        Folder of Fashion-MNIST; by default from ``DIFFCLAIMS_DATA``.
+        Folder of the data set; by default from ``DIFFCLAIMS_DATA``.
+    dataset : str
+        As in ``--dataset``; by default from ``DIFFCLAIMS_UNET_DATASET``, else that of the preset.
     results : path, optional
         Folder of the runs; ``.diffclaims/unet/<preset>`` by default.
     settings : mapping
@@ -54,6 +58,7 @@ class UNetSubject:
 
     preset: str = field(default_factory=lambda: os.environ.get(PRESET_VARIABLE, "smoke"))
     data_dir: Path | None = None
+    dataset: str = field(default_factory=lambda: os.environ.get(DATASET_VARIABLE, ""))
     results: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     _listed: dict[str, Experiment] = field(default_factory=dict, repr=False)
@@ -75,26 +80,27 @@ class UNetSubject:
         """What it can answer."""
         return _TAGS
 
-    def _data(self) -> FashionMNIST:
-        from diffclaims.unet.data.fashion_mnist import DataError, load_fashion_mnist
+    def _data(self) -> LabelledImages:
+        from diffclaims.unet.data import DataError
 
         if self._source is None:
             try:
-                self._source = load_fashion_mnist(self.data_dir)
+                self._source = self._runs()[0].data.source.load(self.data_dir)
             except DataError as error:
                 raise NotMeasured(f"no data to train on: {error}") from error
-        source: FashionMNIST = self._source
+        source: LabelledImages = self._source
         return source
 
     def _runs(self, *names: str) -> list[RunConfig]:
-        from diffclaims.unet.train.presets import runs
+        from diffclaims.unet.train.presets import runs, suiting
 
-        return runs(self.preset, only=names, overrides=self.settings)
+        suited = suiting(self.dataset) if self.dataset else {}
+        return runs(self.preset, only=names, overrides={**suited, **self.settings})
 
     def experiments(self) -> Mapping[str, Experiment]:
         """What the preset trains, by name; reads the data, trains nothing."""
         if not self._listed:
-            from diffclaims.unet.data.fashion_mnist import prepare
+            from diffclaims.unet.data.prepare import prepare
             from diffclaims.unet.record.raw import experiment_of
 
             for run in self._runs():
@@ -112,7 +118,8 @@ class UNetSubject:
             from diffclaims.unet.record.analyse import analyse
             from diffclaims.unet.train.campaign import run_campaign
 
-            folder = self.results or Path(".diffclaims") / "unet" / self.preset
+            here = f"{self.preset}-{self.dataset.replace(':', '.')}" if self.dataset else self.preset
+            folder = self.results or Path(".diffclaims") / "unet" / here
             runs = self._runs(name)
             paths = run_campaign(runs, self._data(), folder, compute=Compute())
             command = f"python -m diffclaims.unet train --preset {self.preset}"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.unet.config import DataConfig, RunConfig, parse_setting
-from diffclaims.unet.data.fashion_mnist import load_fashion_mnist, prepare
+from diffclaims.unet.config import RunConfig, parse_setting
+from diffclaims.unet.data.choice import DataConfig
+from diffclaims.unet.data.prepare import prepare
+from diffclaims.unet.data.registry import BUILT_IN, DEFAULT
 from diffclaims.unet.pilot.plan import Plan
-from diffclaims.unet.train.presets import PRESETS, runs
+from diffclaims.unet.train.presets import PRESETS, runs, suiting
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,7 +26,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train the runs of a preset, or what is left of them")
     _choice(train)
-    train.add_argument("--download", action="store_true", help="fetch Fashion-MNIST first (torchvision)")
+    train.add_argument(
+        "--download", action="store_true", help="fetch the data set's missing files first, where it can"
+    )
     _device(train, "the plan's, or cpu")
     # Without a value of their own, so that a plan's holds where nothing is said.
     for option, text in (
@@ -80,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     _choice(status)
 
     check = commands.add_parser("check", help="send denoisers with known answers through the measurement")
-    check.add_argument("--data-dir", help="folder of Fashion-MNIST (default: $DIFFCLAIMS_DATA)")
-    check.add_argument("--resolution", type=int, choices=(14, 28), default=14)
+    check.add_argument("--data-dir", help="folder of the data set (default: $DIFFCLAIMS_DATA)")
+    check.add_argument("--resolution", type=int, help="side of the images (default: that of the data set)")
+    _dataset(check)
     return parser
 
 
@@ -103,6 +110,15 @@ def _preset(parser: argparse.ArgumentParser, default: str) -> None:
         dest="settings",
         help="override one setting of every run (repeatable); tuples with commas",
     )
+    _dataset(parser)
+
+
+def _dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help=f"{', '.join(BUILT_IN)}, or package.module:OBJECT (default: {DEFAULT})",
+    )
 
 
 def _choice(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +129,7 @@ def _choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, required=True, help="folder of the runs, shared by all processes"
     )
-    parser.add_argument("--data-dir", help="folder of Fashion-MNIST (default: $DIFFCLAIMS_DATA)")
+    parser.add_argument("--data-dir", help="folder of the data set (default: $DIFFCLAIMS_DATA)")
     parser.add_argument("--seeds", type=int, help="seeds of each experiment instead of the preset's")
 
 
@@ -139,8 +155,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings of every run: what suits the data set, and over it what was said."""
+    suited = suiting(args.dataset) if args.dataset else {}
+    return {**suited, **dict(map(parse_setting, args.settings))}
+
+
 def _chosen(args: argparse.Namespace, plan: Plan | None) -> list[RunConfig]:
-    settings = dict(map(parse_setting, args.settings))
+    settings = _settings(args)
     if plan is None:
         args.preset = args.preset or "smoke"
         return runs(args.preset, only=args.only, seeds=args.seeds, overrides=settings)
@@ -166,7 +188,7 @@ def _pilot(args: argparse.Namespace) -> int:
     request = Request(
         preset=args.preset or "smoke",
         only=args.only,
-        overrides=dict(map(parse_setting, args.settings)),
+        overrides=_settings(args),
         device=_place(args),
         seconds=args.seconds,
         budget=args.budget,
@@ -193,7 +215,7 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None)
     compute = Compute(device=_place(args, plan), keep_snapshots=args.keep_snapshots, **options)
     compute.check(chosen)
     at_once = args.at_once if args.at_once is not None else plan.at_once if plan else 1
-    source = load_fashion_mnist(args.data_dir, download=args.download)
+    source = chosen[0].data.source.load(args.data_dir, download=args.download)
     stop_after = None if args.stop_after is None else 60 * args.stop_after
     done = run_campaign(chosen, source, args.results, compute=compute, at_once=at_once, stop_after=stop_after)
     print(f"{len(done)} of {len(chosen)} runs are done in {args.results}")
@@ -216,8 +238,9 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None
             f"error: no finished run of preset {args.preset} in {args.results}; train first", file=sys.stderr
         )
         return 2
-    source = load_fashion_mnist(args.data_dir)
+    source = chosen[0].data.source.load(args.data_dir)
     by = f"--plan {args.plan.name}" if plan else f"--preset {args.preset}"
+    by += f" --dataset {args.dataset}" if args.dataset else ""
     command = args.made_by or f"python -m diffclaims.unet train {by}"
     for name, paths in found.items():
         experiment, datasets = analyse(
@@ -254,8 +277,14 @@ def _status(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None
 def _check(args: argparse.Namespace) -> int:
     from diffclaims.unet.measure.checks import planted_checks
 
-    source = load_fashion_mnist(args.data_dir)
-    data = prepare(DataConfig(resolution=args.resolution), source, seed=0, n_held_out=256)
+    known = {f.name for f in dataclasses.fields(DataConfig)}
+    settings = {k: v for k, v in suiting(args.dataset or DEFAULT).items() if k in known}
+    if args.resolution is not None:
+        settings["resolution"] = args.resolution
+    config = DataConfig(**settings)
+    source = config.source.load(args.data_dir)
+    most = min(int((source.test_labels == config.source.label(c)).sum()) for c in config.classes)
+    data = prepare(config, source, seed=0, n_held_out=min(256, most - 5))
     checks = planted_checks(data)
     for c in checks:
         print(f"{'passed' if c.passed else 'FAILED'}  {c.name}: {c.value:.4f} (must be {c.limit})")

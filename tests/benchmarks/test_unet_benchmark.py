@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from diffclaims.unet.config import ProbeConfig, RunConfig
-from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.probes import Probe
 from diffclaims.unet.measure.sampling import SAMPLERS, sample
 from diffclaims.unet.measure.wiener import ClassMoments

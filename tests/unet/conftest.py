@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from diffclaims.unet.data.fashion_mnist import FashionMNIST
+from diffclaims.unet.data.data_set import LabelledImages
 
 
 @pytest.fixture(scope="session")
-def source() -> FashionMNIST:
+def source() -> LabelledImages:
     from tests.unet.synthetic import make_source
 
     return make_source()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffclaims.unet.data.fashion_mnist import FashionMNIST
+from diffclaims.unet.data.data_set import LabelledImages
 
 
-def make_source(n_train: int = 220, n_test: int = 60, seed: int = 0) -> FashionMNIST:
+def make_source(n_train: int = 220, n_test: int = 60, seed: int = 0) -> LabelledImages:
     rng = np.random.default_rng(seed)
     grid = np.linspace(-1, 1, 28)
     waves = np.stack(
@@ -25,7 +25,7 @@ def make_source(n_train: int = 220, n_test: int = 60, seed: int = 0) -> FashionM
         order = rng.permutation(10 * n)
         return np.concatenate(images)[order], np.concatenate(labels)[order]
 
-    return FashionMNIST(*draw(n_train), *draw(n_test))
+    return LabelledImages(*draw(n_train), *draw(n_test))
 
 
 #: Settings of a run that takes about a second.

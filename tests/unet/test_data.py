@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
-from diffclaims.unet.classes import CLASS_NAMES, parse_class
 from diffclaims.unet.config import DataConfig
 from diffclaims.unet.data import fashion_mnist as data
-from diffclaims.unet.data.fashion_mnist import DataError, load_fashion_mnist, prepare
+from diffclaims.unet.data.data_set import DataError, LabelledImages, pixels
+from diffclaims.unet.data.fashion_mnist import CLASS_NAMES, load_fashion_mnist
+from diffclaims.unet.data.prepare import prepare
 
 
 @pytest.fixture
@@ -171,17 +172,17 @@ def test_a_test_image_that_was_trained_on_is_left_out(source):
     images = source.test_images.copy()
     bags, trained = np.flatnonzero(source.test_labels == 8), np.flatnonzero(source.train_labels == 8)
     images[bags[0]] = source.train_images[trained[0]]
-    leaking = data.FashionMNIST(source.train_images, source.train_labels, images, source.test_labels)
+    leaking = LabelledImages(source.train_images, source.train_labels, images, source.test_labels)
     config = DataConfig(size=len(trained))
     prepared = prepare(config, leaking, seed=0, n_held_out=30)
-    np.testing.assert_array_equal(prepared.held_out[0][0], data.pixels(images[bags[1:2]], 14)[0])
+    np.testing.assert_array_equal(prepared.held_out[0][0], pixels(images[bags[1:2]], 14)[0])
 
 
 def test_pixels_are_means_over_two_by_two():
     raw = np.arange(28 * 28, dtype=np.int64).reshape(1, 28, 28) % 256
-    small = data.pixels(raw.astype(np.uint8), 14)
+    small = pixels(raw.astype(np.uint8), 14)
     assert small[0, 0, 3, 5] == pytest.approx(raw[0, 6:8, 10:12].mean() / 127.5 - 1, abs=1e-6)
-    assert data.pixels(raw.astype(np.uint8), 28).shape == (1, 1, 28, 28)
+    assert pixels(raw.astype(np.uint8), 28).shape == (1, 1, 28, 28)
 
 
 @pytest.mark.parametrize("control", ["variance-swap", "variance-mirror"])
@@ -210,7 +211,7 @@ def test_halves_of_a_class_are_disjoint(source):
 @pytest.mark.parametrize("name", ["Bag:0/2", "Bag:3/2", "Bag:a/b", "bag", ""])
 def test_bad_class_names(name):
     with pytest.raises(InvalidInput, match="class ="):
-        parse_class(name)
+        data.DATA.label(name)
 
 
 def test_too_many_images_are_refused(source):

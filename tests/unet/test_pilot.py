@@ -17,7 +17,8 @@ import torch
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.unet import cli
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data.fashion_mnist import prepare
+from diffclaims.unet.data.data_set import DataSet
+from diffclaims.unet.data.prepare import prepare
 from diffclaims.unet.measure.probes import Probe
 from diffclaims.unet.measure.wiener import ClassMoments
 from diffclaims.unet.model.objective import NetworkDenoiser
@@ -300,7 +301,7 @@ def test_more_time_is_never_a_smaller_plan():
 
 def test_the_whole_way_from_a_pilot_to_trained_runs(source, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.setattr(cli, "load_fashion_mnist", lambda *a, **k: source)
+    monkeypatch.setattr(DataSet, "load", lambda *a, **k: source)
     out, results = tmp_path / "pilot.json", str(tmp_path / "runs")
     words = ["--preset", "gpu", "--only", "swap-n64", "--only", "bag0.3-n256", "--seconds", "0.5"]
     words += ["--at-once", "2", "--budget", "1", "--set", "width=4", "--set", "steps=10", "--out", str(out)]
@@ -380,7 +381,7 @@ def test_what_is_said_wins_over_a_plan(tmp_path, capsys, monkeypatch):
     )
     given = {}
     monkeypatch.setattr("diffclaims.unet.train.campaign.run_campaign", lambda *a, **k: given.update(k) or [])
-    monkeypatch.setattr(cli, "load_fashion_mnist", lambda *a, **k: None)
+    monkeypatch.setattr(DataSet, "load", lambda *a, **k: None)
     off = ["--device", "cpu", "--no-cuda-graph", "--no-tf32", "--bf16"]
     assert cli.main(["train", *words, *off]) == 1
     assert given["compute"] == Compute(bf16=True)

@@ -20,7 +20,8 @@ from diffclaims.times.networks import MEMORIZATION
 from diffclaims.times.speciation import detailed_balance_violation
 from diffclaims.unet import cli, results
 from diffclaims.unet.config import DataConfig, ProbeConfig, RunConfig
-from diffclaims.unet.data.fashion_mnist import pixels, prepare
+from diffclaims.unet.data.data_set import DataSet, pixels
+from diffclaims.unet.data.prepare import prepare
 from diffclaims.unet.measure.checks import planted_checks
 from diffclaims.unet.measure.classifier import train_classifier
 from diffclaims.unet.measure.planted import GaussianDenoiser
@@ -91,14 +92,14 @@ def test_u_turns_keep_their_shape_and_return_from_low_noise(data):
 
 
 def test_the_classifier_learns_rejects_and_is_cached(source, tmp_path):
-    classifier = train_classifier(source, resolution=14, epochs=6, cache=tmp_path)
+    classifier = train_classifier(source, DataConfig(), epochs=6, cache=tmp_path)
     assert classifier.accuracy > 0.8
     for label, position in ((8, 0), (1, 1), (5, 2)):
         images = pixels(source.test_images[source.test_labels == label], 14)
-        assert (classifier.classes_of(images, ("Bag", "Trouser")) == position).mean() > 0.6
-    again = train_classifier(source, resolution=14, cache=tmp_path)
+        assert (classifier.classes_of(images, (8, 1)) == position).mean() > 0.6
+    again = train_classifier(source, DataConfig(), cache=tmp_path)
     assert again.accuracy == classifier.accuracy
-    assert classifier.classes_of(np.zeros((0, 1, 14, 14)), ("Bag",)).shape == (0,)
+    assert classifier.classes_of(np.zeros((0, 1, 14, 14)), (8,)).shape == (0,)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def test_every_definition_is_described_in_the_attributes(analysed):
 
 
 def test_the_command_line_trains_records_and_reports(source, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "load_fashion_mnist", lambda *a, **k: source)
+    monkeypatch.setattr(DataSet, "load", lambda *a, **k: source)
     monkeypatch.delenv("RANK", raising=False)
     words = ["--preset", "smoke", "--seeds", "1", "--results", str(tmp_path / "runs")]
     for key, value in TINY.items():

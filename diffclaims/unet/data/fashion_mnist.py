@@ -1,4 +1,4 @@
-"""Fashion-MNIST from its four original files, and the training and held-out sets made of it."""
+"""Fashion-MNIST, from its four original files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.unet.classes import parse_class
-from diffclaims.unet.config import DataConfig
+from diffclaims.unet.data.data_set import DATA_VARIABLE, Bytes, DataError, DataSet, LabelledImages
 
-Images = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
-
-#: Environment variable that names the data folder where no option does.
-DATA_VARIABLE = "DIFFCLAIMS_DATA"
+CLASS_NAMES = (
+    "T-shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Boot",
+)
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,6 @@ _FILES = {
         "bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965", 2049, (10000,)
     ),
 }
-
-
-class DataError(DiffclaimsError, OSError):
-    """The data files are missing, truncated, or not the ones that are expected."""
-
-
-@dataclass(frozen=True)
-class FashionMNIST:
-    """The data set as distributed: images (n, 28, 28) of bytes, labels (n,) in 0..9."""
-
-    train_images: Bytes
-    train_labels: Bytes
-    test_images: Bytes
-    test_labels: Bytes
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -134,7 +124,7 @@ def _read(folder: Path, name: str) -> Bytes:
 
 def load_fashion_mnist(
     data_dir: str | os.PathLike[str] | None = None, *, download: bool = False
-) -> FashionMNIST:
+) -> LabelledImages:
     """Read Fashion-MNIST, every file checked by its MD5.
 
     Parameters
@@ -155,7 +145,7 @@ def load_fashion_mnist(
     if missing and download:
         _download(Path(data_dir or os.environ[DATA_VARIABLE]))
         folder = data_folder(data_dir)
-    return FashionMNIST(
+    return LabelledImages(
         train_images=_read(folder, "train-images-idx3-ubyte"),
         train_labels=_read(folder, "train-labels-idx1-ubyte"),
         test_images=_read(folder, "t10k-images-idx3-ubyte"),
@@ -163,136 +153,14 @@ def load_fashion_mnist(
     )
 
 
-def pixels(images: Bytes, resolution: int) -> Images:
-    """Return byte images (n, 28, 28) as floats (n, 1, R, R) in [-1, 1]; R = 14 takes 2 x 2 means."""
-    x = images.astype(np.float32)
-    if resolution == 14:
-        x = x.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
-    return np.ascontiguousarray(x[:, None] / np.float32(127.5) - np.float32(1))
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedData:
-    """Images of one run.
-
-    Attributes
-    ----------
-    classes : tuple of str
-    train : float32 array, shape (n, 1, R, R)
-        Training images, class after class.
-    labels : int64 array, shape (n,)
-        Position of each training image's class in `classes`.
-    held_out : float32 array, shape (K, m, 1, R, R)
-        Images of the test file, none of them equal to a training image.
-    population : tuple of float32 arrays, shape (n_k, 1, R, R)
-        All images of each class in the training file: what reference denoisers are fitted to.
-    contrast : tuple of float
-        Factor by which each class was scaled about its mean; 1 without a control.
-    """
-
-    classes: tuple[str, ...]
-    train: Images
-    labels: NDArray[np.int64]
-    held_out: Images
-    population: tuple[Images, ...]
-    contrast: tuple[float, ...]
-
-    @property
-    def resolution(self) -> int:
-        """Side of the images."""
-        return int(self.train.shape[-1])
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Number of training images of each class."""
-        return tuple(int(c) for c in np.bincount(self.labels, minlength=len(self.classes)))
-
-    def of_class(self, k: int) -> Images:
-        """Training images of the class at position k."""
-        return np.asarray(self.train[self.labels == k])
-
-
-def _part(images: Bytes, labels: Bytes, name: str) -> Bytes:
-    label, part, parts = parse_class(name)
-    return np.asarray(images[labels == label][part::parts])
-
-
-def contrasts(population: tuple[Images, ...], control: str) -> tuple[float, ...]:
-    """Return the factor for each class that `control` asks for (see `DataConfig`)."""
-    factors = [1.0] * len(population)
-    if control != "none":
-        total = [float(x.reshape(len(x), -1).var(axis=0, dtype=np.float64).sum()) for x in population]
-        if control == "variance-swap":
-            factors[0] = float(np.sqrt(total[1] / total[0]))
-        else:
-            factors[1] = float(np.sqrt(total[0] / total[1]))
-    return tuple(factors)
-
-
-def prepare(config: DataConfig, source: FashionMNIST, *, seed: int, n_held_out: int) -> PreparedData:
-    """Draw the training and held-out sets of one run.
-
-    Parameters
-    ----------
-    config : DataConfig
-    source : FashionMNIST
-    seed : int
-        Of the subset; another seed gives other images.
-    n_held_out : int
-        Held-out images per class.
-
-    Returns
-    -------
-    PreparedData
-
-    Notes
-    -----
-    Training images come from the training file, held-out ones from the test file, and those equal to a
-    training image byte for byte are skipped, so that the two are disjoint. The held-out images are the same
-    for every seed up to that, which lets seeds be compared on the same images.
-
-    Raises
-    ------
-    InvalidInput
-        If a class has fewer images than asked for.
-    """
-    rng = np.random.default_rng(np.random.SeedSequence((seed, 1)))
-    population: list[Images] = []
-    train: list[Images] = []
-    labels: list[NDArray[np.int64]] = []
-    chosen: list[Bytes] = []
-    for k, (name, count) in enumerate(zip(config.classes, config.counts(), strict=True)):
-        pool = _part(source.train_images, source.train_labels, name)
-        if count > len(pool):
-            raise InvalidInput.of(
-                "size", config.size, f"ask for at most the {len(pool)} images of {name}", "lower it"
-            )
-        chosen.append(pool[rng.permutation(len(pool))[:count]])
-        population.append(pixels(pool, config.resolution))
-        labels.append(np.full(count, k, dtype=np.int64))
-    factors = contrasts(tuple(population), config.control)
-    means = [p.mean(axis=0, dtype=np.float64).astype(np.float32) for p in population]
-
-    def scaled(x: Images, k: int) -> Images:
-        return x if factors[k] == 1.0 else means[k] + np.float32(factors[k]) * (x - means[k])
-
-    taken = {image.tobytes() for images in chosen for image in images}
-    held_out: list[Images] = []
-    for k, name in enumerate(config.classes):
-        pool = _part(source.test_images, source.test_labels, name)
-        keep = np.array([image.tobytes() not in taken for image in pool])
-        pool = pool[keep][:n_held_out]
-        if len(pool) < n_held_out:
-            raise InvalidInput.of(
-                "n_held_out", n_held_out, f"be at most the {len(pool)} test images of {name}", "lower it"
-            )
-        held_out.append(scaled(pixels(pool, config.resolution), k))
-        train.append(scaled(pixels(chosen[k], config.resolution), k))
-    return PreparedData(
-        classes=config.classes,
-        train=np.concatenate(train),
-        labels=np.concatenate(labels),
-        held_out=np.stack(held_out),
-        population=tuple(scaled(p, k) for k, p in enumerate(population)),
-        contrast=factors,
-    )
+DATA = DataSet(
+    name="fashion-mnist",
+    classes=CLASS_NAMES,
+    side=28,
+    resolutions=(28, 14),
+    read=lambda folder, download: load_fashion_mnist(folder, download=download),
+    files={f"{name}.gz": file.packed for name, file in _FILES.items()},
+    licence="MIT, Zalando SE",
+    origin="torchvision's FashionMNIST, or --download; the four files go to FOLDER/FashionMNIST/raw",
+    settings={"classes": ("Bag", "Trouser"), "resolution": 14},
+)

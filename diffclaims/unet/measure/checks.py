@@ -9,7 +9,7 @@ import torch
 
 from diffclaims.times.networks import auc
 from diffclaims.unet.config import ProbeConfig
-from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.memorization import copy_radius, find_copies
 from diffclaims.unet.measure.oracle import oracle_uturns, posterior
 from diffclaims.unet.measure.planted import EmpiricalDenoiser, GaussianDenoiser

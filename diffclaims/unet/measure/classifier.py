@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from diffclaims.storage.files import write_atomic
-from diffclaims.unet.classes import parse_class
-from diffclaims.unet.data.fashion_mnist import FashionMNIST, Images, contrasts, pixels
+from diffclaims.unet.data.choice import DataConfig
+from diffclaims.unet.data.data_set import Images, LabelledImages, pixels
+from diffclaims.unet.data.prepare import contrasts
+from diffclaims.unet.data.registry import DEFAULT
 from diffclaims.unet.model.randomness import CLASSIFIER, mix
 
 #: An image whose most likely class has less than this probability has no class.
@@ -21,10 +24,10 @@ REJECT_BELOW = 0.5
 
 
 class _Net(nn.Module):
-    def __init__(self, resolution: int) -> None:
+    def __init__(self, resolution: int, channels: int = 1, n_classes: int = 10) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
+            nn.Conv2d(channels, 16, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 3, padding=1),
@@ -34,7 +37,7 @@ class _Net(nn.Module):
             nn.Linear(32 * (resolution // 4) ** 2, 32),
             nn.ReLU(),
         )
-        self.head = nn.Linear(32, 10)
+        self.head = nn.Linear(32, n_classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +52,8 @@ class Classifier:
 
     @torch.no_grad()
     def __call__(self, images: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return class probabilities (n, 10) and features (n, 32) of images (n, 1, R, R)."""
-        probabilities, features = [np.zeros((0, 10))], [np.zeros((0, 32))]
+        """Return class probabilities (n, K) and features (n, 32) of images (n, C, R, R)."""
+        probabilities, features = [np.zeros((0, self.net.head.out_features))], [np.zeros((0, 32))]
         for start in range(0, len(images), 500):
             x = torch.from_numpy(np.asarray(images[start : start + 500], dtype=np.float32))
             f = self.net.body(x)
@@ -58,30 +61,27 @@ class Classifier:
             probabilities.append(self.net.head(f).softmax(dim=1).double().numpy())
         return np.concatenate(probabilities), np.concatenate(features)
 
-    def classes_of(self, images: NDArray[np.floating], classes: tuple[str, ...]) -> NDArray[np.int64]:
-        """Return the position in `classes` of each image, or ``len(classes)`` for none of them.
+    def classes_of(self, images: NDArray[np.floating], labels: Sequence[int]) -> NDArray[np.int64]:
+        """Return the position in `labels` of each image, or ``len(labels)`` for none of them.
 
-        None: the most likely of the ten classes is not among them, or its probability is below
+        None: the most likely of all classes is not among them, or its probability is below
         `REJECT_BELOW`.
         """
         probabilities, _ = self(images)
-        position = np.full(10, len(classes))
-        for k, name in enumerate(classes):
-            position[parse_class(name)[0]] = k
+        position = np.full(probabilities.shape[1], len(labels))
+        position[list(labels)] = np.arange(len(labels))
         out = position[probabilities.argmax(axis=1)]
-        out[probabilities.max(axis=1) < REJECT_BELOW] = len(classes)
+        out[probabilities.max(axis=1) < REJECT_BELOW] = len(labels)
         return np.asarray(out, dtype=np.int64)
 
 
-def prepared_ten(
-    source: FashionMNIST, resolution: int, classes: tuple[str, ...], control: str
-) -> tuple[Images, Images]:
-    """Return all training and test images at a resolution, the classes of a control scaled as in a run."""
-    train, test = pixels(source.train_images, resolution), pixels(source.test_images, resolution)
-    if control != "none":
-        labels = [parse_class(c)[0] for c in classes]
+def prepared_all(source: LabelledImages, data: DataConfig) -> tuple[Images, Images]:
+    """Return all training and test images, the classes of a control scaled as in a run."""
+    train, test = (pixels(x, data.resolution) for x in (source.train_images, source.test_images))
+    if data.control != "none":
+        labels = [data.source.label(c) for c in data.classes]
         population = tuple(train[source.train_labels == k] for k in labels)
-        for k, x, factor in zip(labels, population, contrasts(population, control), strict=True):
+        for k, x, factor in zip(labels, population, contrasts(population, data.control), strict=True):
             mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
             for images, which in ((train, source.train_labels), (test, source.test_labels)):
                 images[which == k] = mean + np.float32(factor) * (images[which == k] - mean)
@@ -89,33 +89,34 @@ def prepared_ten(
 
 
 def train_classifier(
-    source: FashionMNIST,
+    source: LabelledImages,
+    data: DataConfig,
     *,
-    resolution: int,
-    classes: tuple[str, ...] = (),
-    control: str = "none",
     epochs: int = 3,
     cache: Path | None = None,
 ) -> Classifier:
-    """Train (or read from `cache`) the classifier for one resolution and control.
+    """Train (or read from `cache`) the classifier for the images of a run: its data set, resolution and control.
 
     With a control, its classes are shown with the contrast they have in the run; otherwise a scaled image
     would be an unknown object to it.
     """
-    net = _Net(resolution)
-    name = f"classifier-{resolution}"
-    if control != "none":
-        name += f"-{control}-{'-'.join(c.replace('/', 'of').replace(':', '_') for c in classes)}"
+    shape = (data.resolution, data.channels, len(data.source.classes))
+    net = _Net(*shape)
+    name = f"classifier-{data.resolution}"
+    if data.dataset != DEFAULT:
+        name += f"-{data.source.name}"
+    if data.control != "none":
+        name += f"-{data.control}-{'-'.join(c.replace('/', 'of').replace(':', '_') for c in data.classes)}"
     path = cache / f"{name}.pt" if cache else None
     if path and path.exists():
         saved = torch.load(path, weights_only=True)
         net.load_state_dict(saved["model"])
         return Classifier(net.eval(), saved["accuracy"])
-    train, test = prepared_ten(source, resolution, classes, control)
+    train, test = prepared_all(source, data)
     x, y = torch.from_numpy(train), torch.from_numpy(source.train_labels.astype(np.int64))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(0, CLASSIFIER))
-        net = _Net(resolution)
+        net = _Net(*shape)
         optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
         for _ in range(epochs):
             for batch in torch.split(torch.randperm(len(x)), 128):

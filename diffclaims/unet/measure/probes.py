@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffclaims.unet.config import ProbeConfig
-from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.wiener import ClassMoments
 from diffclaims.unet.model.objective import Denoiser
 from diffclaims.unet.model.randomness import PROBE, mix

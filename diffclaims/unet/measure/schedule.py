@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.sampling import SAMPLERS, sample, uturns
 from diffclaims.unet.model.objective import Denoiser
 from diffclaims.unet.model.randomness import SAMPLE, UTURN, mix

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffclaims.unet.data.fashion_mnist import Images
+from diffclaims.unet.data.data_set import Images
 
 Floats = NDArray[np.float64]
 

@@ -72,13 +72,13 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """Map noisy images (B, 1, R, R) and noise labels (B,) to (B, 1, R, R); zero at initialization."""
+    """Map noisy images (B, C, R, R) and noise labels (B,) to (B, C, R, R); zero at initialization."""
 
-    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+    def __init__(self, config: NetworkConfig, resolution: int, colours: int = 1) -> None:
         super().__init__()
         self.embedding = Embedding(config.embedding)
         channels = [config.width * m for m in config.multipliers]
-        self.first = nn.Conv2d(1, channels[0], 3, padding=1)
+        self.first = nn.Conv2d(colours, channels[0], 3, padding=1)
         self.down, self.down_attention = nn.ModuleList(), nn.ModuleList()
         self.up, self.up_attention = nn.ModuleList(), nn.ModuleList()
         side, inputs = resolution, channels[0]
@@ -94,7 +94,7 @@ class UNet(nn.Module):
             self.up.append(Block(inputs + outputs, outputs, config.embedding))
             self.up_attention.append(Attention(outputs) if side in config.attention else nn.Identity())
             inputs = outputs
-        self.norm, self.last = _norm(inputs), _zero(nn.Conv2d(inputs, 1, 3, padding=1))
+        self.norm, self.last = _norm(inputs), _zero(nn.Conv2d(inputs, colours, 3, padding=1))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         e = self.embedding(level)

@@ -26,7 +26,7 @@ def build(config: RunConfig, device: torch.device) -> NetworkDenoiser:
     """Return the untrained network of a run, wrapped as a denoiser."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(config.seed, INITIAL))
-        network = UNet(config.network, config.data.resolution)
+        network = UNet(config.network, config.data.resolution, config.data.channels)
     return NetworkDenoiser(network, config.objective).to(device)
 
 

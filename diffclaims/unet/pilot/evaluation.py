@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data.fashion_mnist import Images, PreparedData
+from diffclaims.unet.data.data_set import Images
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.probes import Probe
 from diffclaims.unet.measure.sampling import BATCH, SAMPLERS, sample
 from diffclaims.unet.measure.wiener import ClassMoments
@@ -52,7 +53,7 @@ class Evaluation:
 def synthetic(config: RunConfig, n: int, seed: int = 0) -> Images:
     """Return n images of noise in [-1, 1] at the resolution of the config: speed asks nothing more of them."""
     side = config.data.resolution
-    x = np.tanh(np.random.default_rng(seed).normal(size=(n, 1, side, side)))
+    x = np.tanh(np.random.default_rng(seed).normal(size=(n, config.data.channels, side, side)))
     return np.asarray(x, dtype=np.float32)
 
 
@@ -65,14 +66,14 @@ def _seconds(call: Callable[[], object]) -> float:
 def evaluate(config: RunConfig, *, device: str, channels_last: bool, seconds: float) -> Evaluation:
     """Measure, for about so many seconds apart from warm-up."""
     place, where = torch.device(device), new_stream(torch.device(device))
-    n, side = config.probe.n_eval, config.data.resolution
+    n = config.probe.n_eval
     classes = config.data.classes[:2]
     images = synthetic(config, n * len(classes))
     data = PreparedData(
         classes=classes,
         train=images,
         labels=np.repeat(np.arange(len(classes)), n),
-        held_out=images.reshape(len(classes), n, 1, side, side),
+        held_out=images.reshape(len(classes), n, *images.shape[1:]),
         population=(),
         contrast=(1.0,) * len(classes),
     )

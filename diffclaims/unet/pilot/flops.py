@@ -16,7 +16,7 @@ def flops_per_image(config: RunConfig) -> tuple[int, int]:
     Convolutions and products of matrices are counted; what works element by element, and the optimizer, is not.
     """
     denoiser, side, n = build(config, torch.device("cpu")), config.data.resolution, 2
-    x, sigma = torch.zeros(n, 1, side, side), torch.ones(n)
+    x, sigma = torch.zeros(n, config.data.channels, side, side), torch.ones(n)
     # Attention as plain products: not every release of torch counts its fused forms.
     with sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as training:

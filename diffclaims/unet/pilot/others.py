@@ -62,8 +62,8 @@ def diffusers(config: RunConfig, images: Images, device: torch.device) -> Step:
             super().__init__()
             self.inner: Any = UNet2DModel(
                 sample_size=config.data.resolution,
-                in_channels=1,
-                out_channels=1,
+                in_channels=config.data.channels,
+                out_channels=config.data.channels,
                 layers_per_block=1,
                 block_out_channels=widths,
                 down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in kinds),

@@ -36,7 +36,11 @@ class Work:
         """Count."""
         p, s, o = config.probe, config.sample, config.objective
         counts, schedule = config.data.counts(), Schedule(config)
-        n_classes, n_levels, pixels = len(counts), len(p.levels), config.data.resolution**2
+        n_classes, n_levels, pixels = (
+            len(counts),
+            len(p.levels),
+            config.data.channels * config.data.resolution**2,
+        )
         # Test images are seen once each; of training images as many as there are, repeated to about `n_eval`.
         pairs = sum(p.n_eval + min(n, p.n_eval) * max(1, round(p.n_eval / min(n, p.n_eval))) for n in counts)
         # One evaluation a level for the ancestral sampler, two a step and one at the end for Heun's.

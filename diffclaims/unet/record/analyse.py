@@ -20,8 +20,8 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import SCHEMAS, stamp
 from diffclaims.times.networks import GENERALIZATION, MEMORIZATION, ClassImages, Curves
-from diffclaims.unet.classes import parse_class
-from diffclaims.unet.data.fashion_mnist import FashionMNIST, PreparedData, prepare
+from diffclaims.unet.data.data_set import LabelledImages, part_of
+from diffclaims.unet.data.prepare import PreparedData, prepare
 from diffclaims.unet.measure.classifier import Classifier, train_classifier
 from diffclaims.unet.measure.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.measure.probes import Probe
@@ -88,7 +88,7 @@ def _ln_spread(samples: Floats) -> Floats:
 
 
 def run_datasets(
-    run: RawRun, source: FashionMNIST, classifier: Classifier | None
+    run: RawRun, source: LabelledImages, classifier: Classifier | None
 ) -> tuple[dict[str, xr.Dataset], Experiment]:
     """Analyse one run: datasets by kind, without the seed dimension, and its experiment."""
     cfg = run.config
@@ -186,7 +186,7 @@ def _sample_datasets(
     run: RawRun,
     data: PreparedData,
     moments: tuple[ClassMoments, ...],
-    source: FashionMNIST,
+    source: LabelledImages,
     classifier: Classifier,
 ) -> dict[str, xr.Dataset]:
     cfg, k_all = run.config, len(data.classes)
@@ -194,7 +194,7 @@ def _sample_datasets(
     # The same preparation, with all real test images that are left.
     n_real = min(
         N_REAL,
-        *(int((source.test_labels == parse_class(c)[0]).sum() // parse_class(c)[2]) for c in data.classes),
+        *(int((source.test_labels == cfg.data.source.label(c)).sum() // part_of(c)[2]) for c in data.classes),
     )
     real = prepare(cfg.data, source, seed=cfg.seed, n_held_out=n_real - 5).held_out
     radii = np.array([copy_radius(real[k], data.of_class(k)) for k in range(k_all)])
@@ -216,7 +216,7 @@ def _sample_datasets(
         for i, sampler in enumerate(SAMPLERS):
             for j, step in enumerate(steps):
                 images = run.samples[step][f"samples_{sampler}"].astype(np.float32)
-                label = classifier.classes_of(images, data.classes)
+                label = classifier.classes_of(images, [cfg.data.source.label(c) for c in data.classes])
                 copies = find_copies(images, label, data.train, data.labels, radii)
                 per_class["memorized_fraction"][i, j] = copies.memorized
                 per_class["copied_fraction"][i, j] = copies.copied
@@ -312,7 +312,7 @@ def combine(datasets: Sequence[xr.Dataset], seeds: Sequence[int]) -> xr.Dataset:
 
 
 def analyse(
-    paths: Sequence[Path], source: FashionMNIST, *, campaign: str, command: str, cache: Path | None = None
+    paths: Sequence[Path], source: LabelledImages, *, campaign: str, command: str, cache: Path | None = None
 ) -> tuple[Experiment, dict[str, xr.Dataset]]:
     """Analyse the finished runs of one experiment.
 
@@ -320,7 +320,7 @@ def analyse(
     ----------
     paths : sequence of Path
         Raw files that differ in the seed only.
-    source : FashionMNIST
+    source : LabelledImages
     campaign : str
         Name of the preset, which keeps campaigns apart.
     command : str
@@ -337,16 +337,10 @@ def analyse(
     all_runs = sorted((RawRun.read(p) for p in paths), key=lambda r: r.config.seed)
     first = all_runs[0].config
     classifier = None
-    labels = [parse_class(c)[0] for c in first.data.classes]
+    labels = [first.data.source.label(c) for c in first.data.classes]
     # Two parts of one class are the same to the classifier: nothing that needs it is measured then.
     if any(r.samples for r in all_runs) and len(set(labels)) == len(labels):
-        classifier = train_classifier(
-            source,
-            resolution=first.data.resolution,
-            classes=first.data.classes,
-            control=first.data.control,
-            cache=cache,
-        )
+        classifier = train_classifier(source, first.data, cache=cache)
     analysed = [run_datasets(r, source, classifier) for r in all_runs]
     seeds = [r.config.seed for r in all_runs]
     experiment = analysed[0][1]

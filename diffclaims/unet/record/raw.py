@@ -15,7 +15,7 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.unet.config import ObjectiveConfig, RunConfig
-from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.model.network import n_parameters
 from diffclaims.unet.model.stepper import build
 
@@ -58,10 +58,10 @@ def experiment_of(config: RunConfig, data: PreparedData) -> Experiment:
     psi_p is parameters over d^2 (a random-features model of p features trains p d numbers), psi_n is n/d,
     and the diffusion time is that of the geometric mean of the low noise levels, t = ln(1 + sigma^2)/2.
     """
-    d = data.resolution**2
+    d = data.n_dims
     sigma = float(np.exp(np.mean(np.log(config.probe.low))))
     c, o = config.data, config.objective
-    words = [f"fashion-mnist: {c.resolution}x{c.resolution} pixels in [-1, 1]"]
+    words = [f"{c.source.name}: {c.resolution}x{c.resolution} pixels in [-1, 1]"]
     if c.control != "none":
         words.append(c.control)
     if o != ObjectiveConfig():

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from diffclaims.storage.files import write_atomic
-from diffclaims.unet.data.fashion_mnist import FashionMNIST, prepare
+from diffclaims.unet.data.data_set import LabelledImages
+from diffclaims.unet.data.prepare import prepare
 from diffclaims.unet.measure.sampling import SAMPLERS
 from diffclaims.unet.record.raw import RawRun
 
@@ -21,7 +22,7 @@ COLUMNS, ROWS, PAIRS = 16, 3, 16
 LEAST_SIDE = 42
 
 
-def sample_sheet(path: Path, raw: Path, source: FashionMNIST) -> None:
+def sample_sheet(path: Path, raw: Path, source: LabelledImages) -> None:
     """Write the last stochastic samples of a run as a small grey PNG.
 
     Above: samples as they came. Below, after a white line: those nearest to a training image in units of the
@@ -33,13 +34,13 @@ def sample_sheet(path: Path, raw: Path, source: FashionMNIST) -> None:
         Of the PNG.
     raw : Path
         Of the run.
-    source : FashionMNIST
+    source : LabelledImages
         What it was trained on.
     """
     run = RawRun.read(raw)
     step = max(s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found)
-    samples = run.samples[step][f"samples_{SAMPLERS[0]}"][:, 0].astype(np.float32)
-    train = prepare(run.config.data, source, seed=run.config.seed, n_held_out=1).train[:, 0]
+    samples = run.samples[step][f"samples_{SAMPLERS[0]}"].astype(np.float32).mean(axis=1)
+    train = prepare(run.config.data, source, seed=run.config.seed, n_held_out=1).train.mean(axis=1)
     flat = [x.reshape(len(x), -1).astype(np.float64) for x in (samples, train)]
     distance = cdist(*flat)
     two = np.partition(distance, 1, axis=1)[:, :2]

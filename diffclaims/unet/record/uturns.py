@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from diffclaims.unet.data.fashion_mnist import PreparedData
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.classifier import Classifier
 from diffclaims.unet.measure.oracle import oracle_uturns
 from diffclaims.unet.measure.wiener import ClassMoments
@@ -84,9 +84,8 @@ def _turned(
     cfg, k_all = run.config, len(data.classes)
     levels = np.asarray(cfg.sample.uturn_levels)
     n_start, n_return = images.shape[2:4]
-    label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), data.classes).reshape(
-        images.shape[:4]
-    )
+    labels = [cfg.data.source.label(c) for c in data.classes]
+    label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), labels).reshape(images.shape[:4])
     # (K, level, start, to): returns of a start that end in each class; those of no class are left out.
     ends = np.stack([(label == k).sum(axis=3) for k in range(k_all)], axis=-1).astype(np.float64)
     mean, stderr = _shares(ends)

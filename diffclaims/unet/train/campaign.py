@@ -26,7 +26,7 @@ from typing import NamedTuple
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.storage.files import locked
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data.fashion_mnist import FashionMNIST
+from diffclaims.unet.data.data_set import LabelledImages
 from diffclaims.unet.model.options import Compute
 from diffclaims.unet.train.run import RAW, Run, finished
 
@@ -67,7 +67,7 @@ def order_for(runs: Sequence[RunConfig], rank: int, world: int) -> list[RunConfi
 
 def run_campaign(
     runs: Sequence[RunConfig],
-    source: FashionMNIST,
+    source: LabelledImages,
     results: Path,
     *,
     compute: Compute,

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffclaims.errors import InvalidInput
-from diffclaims.unet.classes import CLASS_NAMES
 from diffclaims.unet.config import RunConfig
+from diffclaims.unet.data.fashion_mnist import CLASS_NAMES
+from diffclaims.unet.data.registry import data_set
 
 Settings = Mapping[str, Any]
 
@@ -157,3 +158,14 @@ def runs(
         n_seeds = settings.pop("seeds")
         out += [(seed, place, RunConfig.of(name, seed=seed, **settings)) for seed in range(seeds or n_seeds)]
     return [run for _, _, run in sorted(out, key=lambda r: r[:2])]
+
+
+def suiting(dataset: str) -> Settings:
+    """Return the settings that suit a data set, its name among them.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown data set.
+    """
+    return {**data_set(dataset).settings, "dataset": dataset}

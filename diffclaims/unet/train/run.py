@@ -23,7 +23,8 @@ from diffclaims.errors import DiffclaimsError
 from diffclaims.storage.files import write_atomic
 from diffclaims.storage.provenance import provenance
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.data.fashion_mnist import FashionMNIST, prepare
+from diffclaims.unet.data.data_set import LabelledImages
+from diffclaims.unet.data.prepare import prepare
 from diffclaims.unet.measure.probes import Probe
 from diffclaims.unet.measure.schedule import Arrays, Schedule, measure_samples, measure_uturns
 from diffclaims.unet.measure.wiener import ClassMoments
@@ -105,7 +106,7 @@ class Run:
     Parameters
     ----------
     config : RunConfig
-    source : FashionMNIST
+    source : LabelledImages
     folder : Path
         Of this run; what was saved there is continued.
     compute : Compute
@@ -126,7 +127,7 @@ class Run:
     def __init__(
         self,
         config: RunConfig,
-        source: FashionMNIST,
+        source: LabelledImages,
         folder: Path,
         *,
         compute: Compute,
@@ -300,7 +301,7 @@ class Run:
 
 def train(
     config: RunConfig,
-    source: FashionMNIST,
+    source: LabelledImages,
     folder: Path,
     *,
     compute: Compute | None = None,
@@ -312,7 +313,7 @@ def train(
     Parameters
     ----------
     config : RunConfig
-    source : FashionMNIST
+    source : LabelledImages
     folder : Path
         Of this run. A finished run is left as it is; a started one is continued.
     compute : Compute, optional
