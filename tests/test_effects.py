@@ -11,7 +11,7 @@ import xarray as xr
 from diffclaims.api.claim import load_claims
 from diffclaims.api.effects import LogTime, effect, log_time, order_effects
 from diffclaims.api.verdict import Effect, Outcome, Verdict
-from diffclaims.errors import NotMeasured
+from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.studies.mutants import Mutant
@@ -51,6 +51,20 @@ def test_the_effect_of_two_rates_is_their_log_ratio():
         assert e.value == pytest.approx(np.log(3.0), abs=2e-3)
         assert abs(e.value - np.log(3.0)) <= e.accuracy + 1e-6
         assert e.outcome is Outcome.HOLDS
+
+
+@pytest.mark.parametrize(("which", "at"), [("low", "0.3"), ("middle", "0.5"), ("high", "0.7")])
+def test_one_threshold_of_each_milestone_can_be_chosen(which, at):
+    all_of = {e.name: e.value for e in order_effects(curves([3.0, 1.0]), first=0, later=1)}
+    found = order_effects(curves([3.0, 1.0]), first=0, later=1, which=which)
+    assert len(found) == 3
+    assert found[0].name.endswith(f"at {at}")
+    assert all(e.value == all_of[e.name] for e in found)
+
+
+def test_an_unknown_choice_of_thresholds_is_refused():
+    with pytest.raises(InvalidInput, match=r"which .* one of \['all', 'low', 'middle', 'high'\]"):
+        order_effects(curves([3.0, 1.0]), first=0, later=1, which="lowest")
 
 
 def test_swapping_the_classes_changes_the_sign():

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims.api.verdict import Effect
-from diffclaims.errors import NotMeasured
+from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.times import learning as times
 
 Floats = NDArray[np.float64]
@@ -52,6 +52,22 @@ def levels_of(curves: xr.Dataset, milestone: Milestone) -> tuple[float | str, ..
         "mem": MEMORIZATION,
     }
     return thresholds[milestone]
+
+
+def chosen(levels: Sequence[float | str], which: str) -> tuple[float | str, ...]:
+    """Return the levels that are asked for: "all" of them, or the "low", "middle" or "high" one.
+
+    Raises
+    ------
+    InvalidInput
+        For any other word.
+    """
+    position = {"low": 0, "middle": len(levels) // 2, "high": -1}
+    if which != "all" and which not in position:
+        raise InvalidInput.of("which", which, f"be one of {['all', *position]}", "choose one of them")
+    if which == "all" or len(levels) == 1:
+        return tuple(levels)
+    return (levels[position[which]],)
 
 
 def shown(level: float | str) -> str:
@@ -182,6 +198,7 @@ def order_effects(
     later: int,
     milestones: Iterable[Milestone] = ("gen", "best", "mem"),
     names: Sequence[str] = ("first", "later"),
+    which: str = "all",
 ) -> list[Effect]:
     """Return ``ln(tau_later/tau_first)`` for each milestone and threshold; above 0 is the stated order.
 
@@ -194,11 +211,13 @@ def order_effects(
     milestones : iterable of {"gen", "best", "mem"}
     names : sequence of str
         What to call the two classes.
+    which : {"all", "low", "middle", "high"}
+        Which of a milestone's thresholds.
     """
     stochastic = "seed" in curves.dims
     effects = []
     for milestone in milestones:
-        for level in levels_of(curves, milestone):
+        for level in chosen(levels_of(curves, milestone), which):
             ratio = log_time(curves, milestone, level, later) - log_time(curves, milestone, level, first)
             at = f" at {shown(level)}" if milestone != "best" else ""
             name = f"ln tau_{milestone}({names[1]})/tau_{milestone}({names[0]}){at}"
