@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -18,23 +17,34 @@ from numpy.typing import NDArray
 
 from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
-from diffclaims.times import learning as times
+from diffclaims.times.definitions import STATED, Milestone
+from diffclaims.times.log_time import LogTime, log_time
 
 Floats = NDArray[np.float64]
-Milestone = times.Milestone
+
+__all__ = [
+    "GENERALIZATION",
+    "GENERALIZED_FRACTIONS",
+    "MEMORIZATION",
+    "MEMORIZED_GAPS",
+    "STATED",
+    "LogTime",
+    "Milestone",
+    "chosen",
+    "effect",
+    "levels_of",
+    "log_time",
+    "order_effects",
+    "shown",
+]
 
 #: Thresholds on the generalized fraction.
-GENERALIZATION = (0.3, 0.5, 0.7)
+GENERALIZED_FRACTIONS = (0.3, 0.5, 0.7)
 #: Thresholds on the memorized gap.
-MEMORIZATION = (0.05, 0.1, 0.2)
+MEMORIZED_GAPS = (0.05, 0.1, 0.2)
 
-#: Where a subject states times by its own definitions: variable, and the dimension of definitions,
-#: of which the first is the one that claims use.
-STATED: dict[Milestone, tuple[str, str]] = {
-    "gen": ("tau_gen_by_definition", "gen_definition"),
-    "best": ("tau_best_by_loss", ""),
-    "mem": ("tau_mem_by_definition", "mem_definition"),
-}
+#: The names that claims know these thresholds by.
+GENERALIZATION, MEMORIZATION = GENERALIZED_FRACTIONS, MEMORIZED_GAPS
 
 
 def levels_of(curves: xr.Dataset, milestone: Milestone) -> tuple[float | str, ...]:
@@ -47,9 +57,9 @@ def levels_of(curves: xr.Dataset, milestone: Milestone) -> tuple[float | str, ..
     if variable in curves:
         return (str(curves[dim].values[0]),) if dim else ("least loss",)
     thresholds: dict[Milestone, tuple[float | str, ...]] = {
-        "gen": GENERALIZATION,
+        "gen": GENERALIZED_FRACTIONS,
         "best": ("least loss",),
-        "mem": MEMORIZATION,
+        "mem": MEMORIZED_GAPS,
     }
     return thresholds[milestone]
 
@@ -73,83 +83,6 @@ def chosen(levels: Sequence[float | str], which: str) -> tuple[float | str, ...]
 def shown(level: float | str) -> str:
     """Return a level as text."""
     return level if isinstance(level, str) else f"{level:g}"
-
-
-@dataclass(frozen=True, eq=False)
-class LogTime:
-    """``ln tau`` of one class by seed, or a difference of two: known, or known to lie between two limits.
-
-    A training run that ended before a milestone says that its time is later than the end, no more. A solver
-    that covers all of learning says that it is never reached: +inf, exactly.
-
-    Parameters
-    ----------
-    low, high : ndarray, shape (n_seeds,) or (1,)
-        Limits; equal where the value is known. Infinite where there is none on that side.
-    accuracy : float
-        Numerical accuracy of the values.
-    seeds : ndarray of int, shape (n_seeds,), optional
-        Which seeds they are, so that values of the same runs are compared.
-    """
-
-    low: Floats
-    high: Floats
-    accuracy: float = 0.0
-    seeds: NDArray[np.int64] | None = None
-
-    def __sub__(self, first: LogTime) -> LogTime:
-        """``ln(self/first)`` in the seeds that both have; two times that are never reached are a tie, not NaN."""
-        a, b = self, first
-        if a.seeds is not None and b.seeds is not None and not np.array_equal(a.seeds, b.seeds):
-            _, i, j = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-            a, b = a._take(i), b._take(j)
-        return LogTime(_minus(a.low, b.high), _minus(a.high, b.low), a.accuracy + b.accuracy, a.seeds)
-
-    def __neg__(self) -> LogTime:
-        return LogTime(-self.high, -self.low, self.accuracy, self.seeds)
-
-    def _take(self, which: NDArray[np.intp]) -> LogTime:
-        assert self.seeds is not None
-        return LogTime(self.low[which], self.high[which], self.accuracy, self.seeds[which])
-
-
-def _minus(a: Floats, b: Floats) -> Floats:
-    return np.subtract(a, b, out=np.zeros_like(a), where=~(np.isinf(a) & (a == b)))
-
-
-def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which: int) -> LogTime:
-    """Return ``ln tau`` of one class, by seed.
-
-    Parameters
-    ----------
-    curves : xarray.Dataset
-        Kind "curves".
-    milestone : {"gen", "best", "mem"}
-    level : float or str
-        One of `levels_of`: a threshold on the generalized fraction or the memorized gap, or a
-        definition that the dataset states.
-    which : int
-        Position of the class.
-
-    Returns
-    -------
-    LogTime
-        Times that the dataset states are those of training runs: what they do not reach is later than the
-        last training time. Thresholds on losses are read off curves that cover all of learning: what
-        they do not reach is never reached.
-    """
-    variable, dim = STATED[milestone]
-    seeds = np.asarray(curves["seed"].values) if "seed" in curves.coords else None
-    if variable in curves:
-        stated = curves[variable].isel({"class": which})
-        stated = stated.sel({dim: level}) if dim else stated
-        values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
-        end = np.log(float(curves["training_time"].values[-1]))
-        return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
-    threshold = level if isinstance(level, float) else 0.0
-    known, bound = times.log_time(curves, milestone, threshold, which)
-    known = np.atleast_1d(known)
-    return LogTime(known, known, 0.0 if bound is None else float(np.max(bound)), seeds)
 
 
 def effect(

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from diffclaims.api.effects import STATED
 from diffclaims.errors import BaselineError, DiffclaimsError, InvalidInput
 from diffclaims.extras import need
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.schema import validate
+from diffclaims.times.definitions import STATED
 from diffclaims.times.learning import learning_times
 
 if TYPE_CHECKING:

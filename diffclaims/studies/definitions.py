@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike
 from rich.console import Console
 
 from diffclaims.api.claim import Claim, load_claims
-from diffclaims.api.effects import STATED
 from diffclaims.api.subject import Subject, experiments_of
 from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
@@ -28,6 +27,7 @@ from diffclaims.subjects import registry
 from diffclaims.subjects.wrapper import Wrapper
 from diffclaims.suite import grid
 from diffclaims.suite.runner import Column, Row, Runner
+from diffclaims.times.definitions import DEFINITIONS, STATED
 
 Change = Callable[[xr.Dataset], xr.Dataset]
 
@@ -191,7 +191,10 @@ def copies(subject: Subject) -> list[tuple[str, Effect]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``diffclaims definitions``."""
-    parser.add_argument("subject", help="a subject that states its own times, as unet-cpu")
+    parser.add_argument("subject", nargs="?", help="a subject that states its own times, as unet-cpu")
+    parser.add_argument(
+        "--list", action="store_true", help="print what each definition says, as without a subject"
+    )
     parser.add_argument(
         "--claim", action="append", default=[], metavar="ID", help="only this claim (repeatable)"
     )
@@ -199,6 +202,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims definitions``."""
+    if args.list or args.subject is None:
+        for definition in DEFINITIONS:
+            print(f"tau_{definition.milestone}  {definition.name:<11} {definition.sentence}")
+        return 0
     entries = registry.registered(locate.baselines_dir(), [args.subject])
     subject = registry.load(registry.find(args.subject, entries))
     claims = load_claims()

@@ -20,7 +20,7 @@ from rich.table import Table
 from scipy import stats
 
 from diffclaims import theory
-from diffclaims.api.effects import GENERALIZATION
+from diffclaims.api.effects import GENERALIZED_FRACTIONS
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
@@ -60,14 +60,16 @@ def predicted(experiment: Experiment) -> Floats:
     Returns
     -------
     ndarray, shape (2, n_thresholds, K)
-        With centroids and without, at each threshold of `effects.GENERALIZATION`; +inf where it is not reached.
+        With centroids and without, at each threshold of `effects.GENERALIZED_FRACTIONS`; +inf if not reached.
     """
     m = experiment.mixture
     out = []
     for mixture in (m, GaussianMixture(m.weights, m.variances, m.fractions)):
         times = theory.default_training_times(mixture, experiment.model, N_TIMES)
         curves = theory.learning_curves(mixture, experiment.model, times, accuracy=ACCURACY)
-        out.append([learning_times(curves, generalization=g)["tau_gen"].values for g in GENERALIZATION])
+        out.append(
+            [learning_times(curves, generalization=g)["tau_gen"].values for g in GENERALIZED_FRACTIONS]
+        )
     return np.log(out)
 
 
@@ -98,7 +100,7 @@ def compare_many(curves: xr.Dataset) -> xr.Dataset:
     experiment = Experiment.from_json(curves.attrs["experiment"])
     m = experiment.mixture
     measured, want = _measured(curves), predicted(experiment)
-    middle = want[:, len(GENERALIZATION) // 2]
+    middle = want[:, len(GENERALIZED_FRACTIONS) // 2]
     main, n = measured[0], measured.shape[1]
     found = [results.rank_agreement(curves, np.exp(p)) for p in middle]
     by_variance = results.rank_agreement(curves, 1 / m.class_variance)
@@ -133,7 +135,7 @@ def compare_many(curves: xr.Dataset) -> xr.Dataset:
         {
             "class": curves["class"].values.astype(str),
             "centroids": list(CENTROIDS),
-            "threshold": list(GENERALIZATION),
+            "threshold": list(GENERALIZED_FRACTIONS),
             "gen_definition": curves["gen_definition"].values.astype(str),
         },
         {"seeds": str(list(map(int, curves["seed"].values))), "experiment": experiment.to_json()},
@@ -187,7 +189,7 @@ def compare_pairs(recorded: Mapping[str, xr.Dataset]) -> xr.Dataset:
         {
             "experiment": names,
             "centroids": list(CENTROIDS),
-            "threshold": list(GENERALIZATION),
+            "threshold": list(GENERALIZED_FRACTIONS),
             "gen_definition": first["gen_definition"].values.astype(str),
         },
         {"classes": ", ".join(map(str, first["class"].values)), "effect": "ln(tau_gen(A)/tau_gen(B))"},

@@ -11,6 +11,7 @@ from scipy.interpolate import PchipInterpolator
 
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.storage.schema import stamp, validate
+from diffclaims.times.crossing import smooth_crossing
 
 Floats = NDArray[np.float64]
 Milestone = Literal["gen", "best", "mem"]
@@ -161,7 +162,7 @@ def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Float
 
     Either half, because one of them alone may agree by chance.
     """
-    at = _first(x, y, level)
+    at = smooth_crossing(x, y, level)
     slope = np.full(at.shape, np.inf)
     finite = np.isfinite(at)
     if finite.any():
@@ -169,36 +170,7 @@ def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Float
         values = derivative(np.where(finite, at, x[0]).ravel())
         values = values.reshape(-1, at.size)[np.arange(at.size), np.arange(at.size)]
         slope = np.where(finite, np.abs(values.reshape(at.shape)), np.inf)
-    return at, slope, np.stack([_first(x[i::2], y[..., i::2], level) for i in (0, 1)])
-
-
-def _first(x: Floats, y: Floats, level: float) -> Floats:
-    reached = y >= level
-    found = reached.any(axis=-1)
-    index = np.argmax(reached, axis=-1)
-    cell = np.clip(index - 1, 0, x.size - 2)
-    slopes = PchipInterpolator(x, y, axis=-1).derivative()(x)
-
-    def pick(values: Floats, shift: int) -> Floats:
-        return np.take_along_axis(values, (cell + shift)[..., None], axis=-1)[..., 0]
-
-    h = x[cell + 1] - x[cell]
-    y0, y1, d0, d1 = pick(y, 0), pick(y, 1), pick(slopes, 0) * h, pick(slopes, 1) * h
-    low, high = np.zeros(cell.shape), np.ones(cell.shape)
-    # The monotone cubic has one crossing in its cell; bisection finds it for all curves together.
-    for _ in range(52):
-        s = (low + high) / 2
-        value = (
-            y0 * (1 + 2 * s) * (1 - s) ** 2
-            + y1 * s**2 * (3 - 2 * s)
-            + d0 * s * (1 - s) ** 2
-            - d1 * s**2 * (1 - s)
-        )
-        below = value < level
-        low, high = np.where(below, s, low), np.where(below, high, s)
-    at = x[cell] + high * h
-    at = np.where(index == 0, x[0], at)
-    return np.where(found, at, np.inf)
+    return at, slope, np.stack([smooth_crossing(x[i::2], y[..., i::2], level) for i in (0, 1)])
 
 
 def _minimum(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:

@@ -1,69 +1,20 @@
-"""From losses by class, snapshot, level and image to progress curves and to times.
-
-Definitions are ours. "Low" is the mean over the low noise levels of the run. Losses are those of `probes`:
+"""From losses by class, snapshot, level and image to the progress curves that times are read off.
+ "Low" is the mean over the low noise levels of the run. Losses are those of `probes`:
 per dimension, in units of the noise. Times are optimizer steps, found in ln(step), +inf if not reached.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
-
-from diffclaims.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 
 #: Snapshots whose mean is a run's own baseline of the memorization measures.
 EARLY = 4
-
-#: Definitions of the time to generalize; the first is the one that claims use.
-GENERALIZATION = {
-    "iso_0.8": "(L_iso - L)/(L_iso - L_W) at low reaches 0.8",
-    "excess_0.2": "ln of the test loss over its least, at low, falls to ln 1.2",
-    "init_0.9": "(L_0 - L)/(L_0 - L_least) at low reaches 0.9, L_0 before training",
-    "absolute": "L - L_W at low falls to 0.2 of the mean over classes of L_iso - L_W",
-}
-#: Definitions of the time to memorize; the first is the one that claims use.
-MEMORIZATION = {
-    "gap_0.25": "mean test minus mean training ln(L/L_W) at low, less its early mean, reaches 0.25",
-    "gap_0.1": "the same reaches 0.1",
-    "gap_0.5": "the same reaches 0.5",
-    "auc_0.6": "0.5 plus the membership AUC of ln(L/L_W) at low less its early mean reaches 0.6",
-    "auc_0.75": "the same reaches 0.75",
-    "auc_0.9": "the same reaches 0.9",
-}
-
-
-def crossing(steps: ArrayLike, values: ArrayLike, threshold: float) -> float:
-    """Return where a rising curve first reaches a threshold.
-
-    The curve is fitted by a monotone one (isotonic regression) up to its largest value, so that jitter
-    makes no early crossing and a later fall does not count; then interpolated in ln(step).
-
-    Parameters
-    ----------
-    steps : array_like, shape (T,)
-        Increasing, positive.
-    values : array_like, shape (T,)
-    threshold : float
-
-    Returns
-    -------
-    float
-        +inf if never reached; the first step if reached from the start.
-    """
-    x, y = np.log(np.asarray(steps, dtype=np.float64)), np.asarray(values, dtype=np.float64)
-    last = int(y.argmax()) + 1
-    fit = isotonic_regression(y[:last]).x
-    if fit[-1] < threshold:
-        return np.inf
-    i = int(np.argmax(fit >= threshold))
-    if i == 0:
-        return float(np.exp(x[0]))
-    return float(np.exp(x[i - 1] + (x[i] - x[i - 1]) * (threshold - fit[i - 1]) / (fit[i] - fit[i - 1])))
 
 
 def least(steps: ArrayLike, values: ArrayLike) -> float:
@@ -131,41 +82,9 @@ class Curves:
         """Mean over the low levels."""
         return np.asarray(values[:, self.low].mean(axis=1))
 
-    def generalization(self, definition: str, values: NDArray[np.bool_] | None = None) -> float:
-        """Return the time to generalize by a key of `GENERALIZATION`, over levels `values` instead of low."""
-        at = self.low if values is None else values
-
-        def mean(v: Floats) -> Floats:
-            return np.asarray(v[:, at].mean(axis=1))
-
-        if definition == "iso_0.8":
-            return crossing(self.steps, mean(self.iso()), 0.8)
-        if definition == "excess_0.2":
-            return crossing(
-                self.steps, -mean(np.log(self.test_loss / self.test_loss.min(axis=0))), -np.log(1.2)
-            )
-        if definition == "init_0.9":
-            first, best = self.initial, self.test_loss.min(axis=0)
-            # A level that never gets below where it began was not learned at all.
-            gain = np.where(first > best, first - best, np.inf)
-            return crossing(self.steps, mean((first - self.test_loss) / gain), 0.9)
-        if definition == "absolute":
-            return crossing(self.steps, -mean(self.absolute()), -0.2)
-        raise InvalidInput.of(
-            "definition", definition, f"be one of {', '.join(GENERALIZATION)}", "choose one"
-        )
-
-    def memorization(self, definition: str) -> float:
-        """Return the time to memorize by a key of `MEMORIZATION`."""
-        kind, _, number = definition.partition("_")
-        if definition not in MEMORIZATION:
-            raise InvalidInput.of(
-                "definition", definition, f"be one of {', '.join(MEMORIZATION)}", "choose one"
-            )
-        if kind == "gap":
-            return crossing(self.steps, self.at_low(self.log_gap()), float(number))
-        calibrated = 0.5 + self.membership_auc - self.membership_auc[:EARLY].mean()
-        return crossing(self.steps, calibrated, float(number))
+    def at(self, levels: NDArray[np.bool_]) -> Curves:
+        """Return the same with `levels` as the low ones."""
+        return dataclasses.replace(self, low=levels)
 
     def best(self) -> float:
         """Return the step of least test loss: of the mean over low of ln(L/L_W)."""

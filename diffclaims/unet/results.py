@@ -19,13 +19,14 @@ from scipy.optimize import isotonic_regression
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.schema import stamp, validate
-from diffclaims.times.networks import GENERALIZATION, MEMORIZATION, Curves
+from diffclaims.times import definitions
+from diffclaims.times.networks import Curves
 
 Milestone = Literal["gen", "mem"]
 
 #: Definitions that claims use.
-MAIN_GENERALIZATION = next(iter(GENERALIZATION))
-MAIN_MEMORIZATION = next(iter(MEMORIZATION))
+MAIN_GENERALIZATION = definitions.main("gen")
+MAIN_MEMORIZATION = definitions.main("mem")
 
 
 def load(folder: Path, kind: str = "curves") -> dict[str, xr.Dataset]:
@@ -49,13 +50,6 @@ def load(folder: Path, kind: str = "curves") -> dict[str, xr.Dataset]:
     return found
 
 
-def _known(gen: str, mem: str) -> None:
-    if gen not in GENERALIZATION:
-        raise InvalidInput.of("gen", gen, f"be one of {', '.join(GENERALIZATION)}", "choose one")
-    if mem not in MEMORIZATION:
-        raise InvalidInput.of("mem", mem, f"be one of {', '.join(MEMORIZATION)}", "choose one")
-
-
 def named_times(
     curves: xr.Dataset,
     *,
@@ -70,11 +64,11 @@ def named_times(
     curves : xarray.Dataset
         With the variables by noise level that `record.analyse` gives it.
     gen, mem : str
-        Keys of `measure.GENERALIZATION` and `measure.MEMORIZATION`.
+        Names of definitions in `diffclaims.times.definitions`.
     attrs : mapping, optional
         Further attributes; those of `curves` are kept.
     """
-    _known(gen, mem)
+    generalized, memorized = definitions.find("gen", gen), definitions.find("mem", mem)
     ordered = curves.transpose("seed", "class", "training_time", "noise_level", ...)
     start = ordered["test_loss_by_noise"].isel(training_time=0)
     ordered = ordered.sel(training_time=ordered["training_time"] > 0)
@@ -94,7 +88,7 @@ def named_times(
             isotropic=one["isotropic_loss"].values.astype(np.float64),
             scale=(scale.isel(at) if "seed" in scale.dims else scale).values.astype(np.float64),
         )
-        found["tau_gen"][i, k], found["tau_mem"][i, k] = c.generalization(gen), c.memorization(mem)
+        found["tau_gen"][i, k], found["tau_mem"][i, k] = generalized.time(c), memorized.time(c)
         found["tau_best"][i, k] = c.best()
     out = xr.Dataset(
         {n: (("seed", "class"), v) for n, v in found.items()},

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
-from diffclaims.times.networks import GENERALIZATION, MEMORIZATION, Curves, auc, crossing, least
+from diffclaims.times import definitions
+from diffclaims.times.crossing import jittery_crossing as crossing
+from diffclaims.times.networks import Curves, auc, least
 from diffclaims.unet.measure.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.measure.oracle import oracle_uturns, posterior
 from diffclaims.unet.measure.wiener import ClassMoments
@@ -72,19 +74,19 @@ def _curves(**changes):
 
 def test_the_main_definitions_cross_where_they_say():
     c = _curves()
-    assert c.generalization("iso_0.8") == pytest.approx(-60 * np.log(0.2), rel=0.02)
-    assert c.generalization("absolute") == pytest.approx(-60 * np.log(0.2), rel=0.02)
-    assert c.memorization("gap_0.25") == pytest.approx(100 * np.exp(0.25), rel=0.02)
-    assert c.memorization("gap_0.1") < c.memorization("gap_0.5")
-    assert c.memorization("auc_0.6") == pytest.approx(100 * np.exp(0.5), rel=0.03)
-    assert all(np.isfinite(c.generalization(d)) for d in GENERALIZATION)
-    assert all(np.isfinite(c.memorization(d)) for d in MEMORIZATION)
+    assert definitions.find("gen", "iso_0.8").time(c) == pytest.approx(-60 * np.log(0.2), rel=0.02)
+    assert definitions.find("gen", "absolute").time(c) == pytest.approx(-60 * np.log(0.2), rel=0.02)
+    assert definitions.find("mem", "gap_0.25").time(c) == pytest.approx(100 * np.exp(0.25), rel=0.02)
+    assert definitions.find("mem", "gap_0.1").time(c) < definitions.find("mem", "gap_0.5").time(c)
+    assert definitions.find("mem", "auc_0.6").time(c) == pytest.approx(100 * np.exp(0.5), rel=0.03)
+    assert all(np.isfinite(definitions.find("gen", d).time(c)) for d in definitions.of("gen"))
+    assert all(np.isfinite(definitions.find("mem", d).time(c)) for d in definitions.of("mem"))
 
 
 def test_a_gap_that_is_there_from_the_start_is_no_memorization():
     c = _curves(gap=np.full((25, 3), 0.6), membership_auc=np.full(25, 0.8))
-    assert c.memorization("gap_0.1") == np.inf
-    assert c.memorization("auc_0.6") == np.inf
+    assert definitions.find("mem", "gap_0.1").time(c) == np.inf
+    assert definitions.find("mem", "auc_0.6").time(c) == np.inf
 
 
 def test_the_scale_of_a_class_does_not_move_its_relative_times():
@@ -93,15 +95,15 @@ def test_the_scale_of_a_class_does_not_move_its_relative_times():
         initial=a.initial * 3, test_loss=a.test_loss * 3, wiener=a.wiener * 3, isotropic=a.isotropic * 3
     )
     for d in ("iso_0.8", "excess_0.2", "init_0.9"):
-        assert a.generalization(d) == pytest.approx(b.generalization(d))
-    assert b.generalization("absolute") > a.generalization("absolute")
+        assert definitions.find("gen", d).time(a) == pytest.approx(definitions.find("gen", d).time(b))
+    assert definitions.find("gen", "absolute").time(b) > definitions.find("gen", "absolute").time(a)
 
 
 def test_unknown_definitions_are_refused():
     with pytest.raises(InvalidInput, match=r"iso_0.8"):
-        _curves().generalization("half")
+        definitions.find("gen", "half").time(_curves())
     with pytest.raises(InvalidInput, match=r"gap_0.25"):
-        _curves().memorization("half")
+        definitions.find("mem", "half").time(_curves())
 
 
 def _gaussian(rng, n, scales, mean=0.0):

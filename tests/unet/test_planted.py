@@ -16,7 +16,7 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import schema
 from diffclaims.storage.recordings import record
 from diffclaims.subjects.recorded import Recorded
-from diffclaims.times.networks import MEMORIZATION
+from diffclaims.times import definitions
 from diffclaims.times.speciation import detailed_balance_violation
 from diffclaims.unet import cli, results
 from diffclaims.unet.config import DataConfig, ProbeConfig, RunConfig
@@ -232,7 +232,7 @@ def test_return_levels_are_interpolated_in_ln_sigma():
 
 
 def test_every_definition_is_described_in_the_attributes(analysed):
-    assert json.loads(analysed[1]["curves"].attrs["mem_definitions"]) == MEMORIZATION
+    assert json.loads(analysed[1]["curves"].attrs["mem_definitions"]) == definitions.sentences("mem")
 
 
 def test_the_command_line_trains_records_and_reports(source, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,8 @@ import xarray as xr
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import SCHEMAS, stamp
-from diffclaims.times.networks import GENERALIZATION, MEMORIZATION, ClassImages, Curves
+from diffclaims.times import definitions
+from diffclaims.times.networks import ClassImages, Curves
 from diffclaims.unet.data.data_set import LabelledImages, part_of
 from diffclaims.unet.data.prepare import PreparedData, prepare
 from diffclaims.unet.measure.classifier import Classifier, train_classifier
@@ -72,8 +73,8 @@ def _with_start(run: RawRun, data: PreparedData, moments: tuple[ClassMoments, ..
 
 def _times(curves: list[Curves]) -> dict[str, Floats]:
     return {
-        "gen": np.array([[c.generalization(d) for d in GENERALIZATION] for c in curves]),
-        "mem": np.array([[c.memorization(d) for d in MEMORIZATION] for c in curves]),
+        "gen": np.array([[d.time(c) for d in definitions.of("gen").values()] for c in curves]),
+        "mem": np.array([[d.time(c) for d in definitions.of("mem").values()] for c in curves]),
         "best": np.array([c.best() for c in curves]),
     }
 
@@ -167,13 +168,18 @@ def run_datasets(
             },
             "tau_gen_by_noise": (
                 ("class", "gen_definition", "noise_level"),
-                np.array([[[c.generalization(d, e) for e in each] for d in GENERALIZATION] for c in curves]),
+                np.array(
+                    [
+                        [[d.time(c.at(e)) for e in each] for d in definitions.of("gen").values()]
+                        for c in curves
+                    ]
+                ),
             ),
         },
         {
             "class": list(data.classes),
-            "gen_definition": list(GENERALIZATION),
-            "mem_definition": list(MEMORIZATION),
+            "gen_definition": list(definitions.of("gen")),
+            "mem_definition": list(definitions.of("mem")),
             "noise_level": levels,
         },
     )
@@ -360,8 +366,8 @@ def analyse(
         torch_version=info["torch_version"],
         seconds=json.dumps([{k: round(v, 1) for k, v in r.info["seconds"].items()} for r in all_runs]),
         run_provenance=json.dumps([r.info["provenance"] for r in all_runs]),
-        gen_definitions=json.dumps(GENERALIZATION),
-        mem_definitions=json.dumps(MEMORIZATION),
+        gen_definitions=json.dumps(definitions.sentences("gen")),
+        mem_definitions=json.dumps(definitions.sentences("mem")),
         n_samples=first.sample.n_samples,
         sampler_steps=first.sample.sampler_steps,
         classifier_accuracy=classifier.accuracy if classifier else "not trained",

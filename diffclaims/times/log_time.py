@@ -1,0 +1,91 @@
+"""``ln tau`` of a class by seed: known, or known between two limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from diffclaims.times import learning
+from diffclaims.times.definitions import STATED, Milestone
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LogTime:
+    """``ln tau`` of one class by seed, or a difference of two: known, or known to lie between two limits.
+
+    A training run that ended before a milestone says that its time is later than the end, no more. A solver
+    that covers all of learning says that it is never reached: +inf, exactly.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (n_seeds,) or (1,)
+        Limits; equal where the value is known. Infinite where there is none on that side.
+    accuracy : float
+        Numerical accuracy of the values.
+    seeds : ndarray of int, shape (n_seeds,), optional
+        Which seeds they are, so that values of the same runs are compared.
+    """
+
+    low: Floats
+    high: Floats
+    accuracy: float = 0.0
+    seeds: NDArray[np.int64] | None = None
+
+    def __sub__(self, first: LogTime) -> LogTime:
+        """``ln(self/first)`` in the seeds that both have; two times that are never reached are a tie, not NaN."""
+        a, b = self, first
+        if a.seeds is not None and b.seeds is not None and not np.array_equal(a.seeds, b.seeds):
+            _, i, j = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+            a, b = a._take(i), b._take(j)
+        return LogTime(_minus(a.low, b.high), _minus(a.high, b.low), a.accuracy + b.accuracy, a.seeds)
+
+    def __neg__(self) -> LogTime:
+        return LogTime(-self.high, -self.low, self.accuracy, self.seeds)
+
+    def _take(self, which: NDArray[np.intp]) -> LogTime:
+        assert self.seeds is not None
+        return LogTime(self.low[which], self.high[which], self.accuracy, self.seeds[which])
+
+
+def _minus(a: Floats, b: Floats) -> Floats:
+    return np.subtract(a, b, out=np.zeros_like(a), where=~(np.isinf(a) & (a == b)))
+
+
+def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which: int) -> LogTime:
+    """Return ``ln tau`` of one class, by seed.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves".
+    milestone : {"gen", "best", "mem"}
+    level : float or str
+        A threshold on the generalized fraction or the memorized gap, or a
+        definition that the dataset states.
+    which : int
+        Position of the class.
+
+    Returns
+    -------
+    LogTime
+        Times that the dataset states are those of training runs: what they do not reach is later than the
+        last training time. Thresholds on losses are read off curves that cover all of learning: what
+        they do not reach is never reached.
+    """
+    variable, dim = STATED[milestone]
+    seeds = np.asarray(curves["seed"].values) if "seed" in curves.coords else None
+    if variable in curves:
+        stated = curves[variable].isel({"class": which})
+        stated = stated.sel({dim: level}) if dim else stated
+        values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
+        end = np.log(float(curves["training_time"].values[-1]))
+        return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
+    threshold = level if isinstance(level, float) else 0.0
+    known, bound = learning.log_time(curves, milestone, threshold, which)
+    known = np.atleast_1d(known)
+    return LogTime(known, known, 0.0 if bound is None else float(np.max(bound)), seeds)
