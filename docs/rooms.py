@@ -1,0 +1,68 @@
+"""Draw the rooms of the package and the imports between them: ``python docs/rooms.py``."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot
+
+ROOT = Path(__file__).parents[1]
+FLOORS = (
+    ("errors", "extras"),
+    ("problem",),
+    ("storage",),
+    ("times",),
+    ("theory", "finite", "unet"),
+    ("api",),
+    ("subjects",),
+    ("suite",),
+    ("plugin", "studies"),
+    ("plots",),
+    ("cli",),
+)
+PLACE = {
+    room: (10 * (i + 1) / (len(floor) + 1), 1.5 * level)
+    for level, floor in enumerate(FLOORS)
+    for i, room in enumerate(floor)
+}
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Pairs of rooms of which the first imports the second."""
+    found = set()
+    for file in (ROOT / "diffclaims").rglob("*.py"):
+        room = file.relative_to(ROOT / "diffclaims").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("diffclaims"):
+                for name in (f"{node.module}.{a.name}".split(".")[1] for a in node.names):
+                    if room in PLACE and name in PLACE and name != room:
+                        found.add((room, name))
+    return found
+
+
+figure, ax = pyplot.subplots(figsize=(8.0, 9.0), layout="constrained")
+for upper, lower in sorted(arrows()):
+    (x0, y0), (x1, y1) = PLACE[upper], PLACE[lower]
+    bend = 0.18 if y0 - y1 > 1.6 and abs(x0 - x1) < 1 else 0.0
+    ax.annotate(
+        "",
+        (x1, y1 + 0.32),
+        (x0, y0 - 0.32),
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": "#7a8794",
+            "lw": 0.8,
+            "connectionstyle": f"arc3,rad={bend}",
+        },
+    )
+for room, (x, y) in PLACE.items():
+    box = {"boxstyle": "round,pad=0.5", "fc": "#eef3f8", "ec": "#35506b"}
+    ax.text(x, y, room, ha="center", va="center", family="monospace", fontsize=12, bbox=box)
+ax.set_xlim(1, 9)
+ax.set_ylim(-0.8, 1.5 * len(FLOORS) - 0.7)
+ax.axis("off")
+figure.savefig(ROOT / "docs" / "img" / "rooms.png", dpi=110)

@@ -1,0 +1,121 @@
+"""The pages: links lead somewhere, code runs, and what they name is there."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import diffclaims
+from diffclaims import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def file_of(page: str, name: str) -> str:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.search(
+        rf"<!-- file: {re.escape(name)} -->\s+```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+    )[1]
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        to = (page.parent / name).resolve() if name else page
+        assert to.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(to), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_is_python(page):
+    for code in FENCE.findall(page.read_text(encoding="utf-8")):
+        ast.parse(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_that_pages_name_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for word in re.findall(r"(?:^ {4}|`|\$ )diffclaims ([a-z]+)", text, re.MULTILINE):
+        assert word in cli.COMMANDS, f"{page.name}: diffclaims {word}"
+
+
+def test_every_page_is_on_the_site():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.stem == "index" or re.search(rf"^{page.stem}$", index, re.MULTILINE), page.name
+
+
+def test_the_first_example_of_the_readme_runs(capsys):
+    code = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    exec(compile(code, "README.md", "exec"), {})
+    assert "tau_mem" in capsys.readouterr().out
+
+
+def test_the_subject_of_the_page_keeps_the_contract_and_is_judged(tmp_path, monkeypatch):
+    (tmp_path / "toy_page.py").write_text(file_of("add-a-subject.md", "toy.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    import toy_page
+
+    diffclaims.check_subject(toy_page.SUBJECT)
+    report = diffclaims.check(toy_page.SUBJECT, claims=["variance-order"])
+    assert (report["verdict"].values == "holds").sum() >= 2
+    assert "not run" not in report["verdict"].values
+
+
+def test_the_claim_of_the_page_holds_on_theory_and_rejects_what_it_names(tmp_path, monkeypatch):
+    (tmp_path / "test_more_samples.py").write_text(file_of("add-a-claim.md", "test_more_samples.py"))
+    (tmp_path / "pytest.ini").write_text("[pytest]\ndiffclaims_claims_dir = .\n")
+    installed = subprocess.run(
+        [sys.executable, "-m", "pytest", "--version", "--version"], capture_output=True, text=True, check=True
+    )
+    plugin = [] if "diffclaims" in installed.stdout + installed.stderr else ["-p", "diffclaims.plugin"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            *plugin,
+            "--subject",
+            "theory",
+            "--baselines=off",
+            "test_more_samples.py",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "controls 2/2" in done.stdout
+    from diffclaims.api.claim import load_claims
+    from diffclaims.studies.mutants import Hunt
+    from diffclaims.subjects.theory import SUBJECT
+
+    (claim,) = load_claims(tmp_path)
+    hunt = Hunt(SUBJECT)
+    assert {hunt.find(claim, name).state for name in claim.rejects} == {"caught"}
+
+
+def test_the_version_is_one():
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["version"]["path"]
+    assert f"version: {diffclaims.__version__}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {diffclaims.__version__}" in (ROOT / "CHANGELOG.md").read_text()
