@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from diffclaims.problem.mixture import GaussianMixture
     from diffclaims.problem.model import RandomFeatures
     from diffclaims.subjects.contract import check_subject
-    from diffclaims.suite.report import check
+    from diffclaims.suite.check import check
     from diffclaims.times.learning import learning_times  # type: ignore[import-not-found, unused-ignore]
 
 #: Where each name comes from; a name without an object is the module itself.
@@ -51,7 +51,7 @@ _LAZY = {
     "Subject": "api.subject:Subject",
     "Tags": "api.subject:Tags",
     "Verdict": "api.verdict:Verdict",
-    "check": "suite.report:check",
+    "check": "suite.check:check",
     "check_subject": "subjects.contract:check_subject",
     "effects": "api.effects:",
     "learning_times": "times.learning:learning_times",

@@ -5,7 +5,8 @@ import pytest
 from diffclaims.api.case import Role
 from diffclaims.api.claim import load_claims
 from diffclaims.suite import grid
-from diffclaims.suite.runner import Column, Row
+from diffclaims.suite.loading import Column
+from diffclaims.suite.runner import Row
 
 
 def rendered(width, **options):

@@ -1,14 +1,10 @@
 """Pictures of what was measured."""
 
-from diffclaims.plots.command import (
-    COLORS,
-    N_POINTS,
-    draw_convergence,
-    draw_map,
-    draw_speciation,
-    learning_curves,
-    save,
-)
+from diffclaims.plots.convergence import draw_convergence
+from diffclaims.plots.curves import N_POINTS, learning_curves
+from diffclaims.plots.maps import draw_map
+from diffclaims.plots.speciation import draw_speciation
+from diffclaims.plots.style import COLORS, save
 
 __all__ = [
     "COLORS",

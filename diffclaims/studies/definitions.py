@@ -26,7 +26,8 @@ from diffclaims.storage import paths as locate
 from diffclaims.subjects import registry
 from diffclaims.subjects.wrapper import Wrapper
 from diffclaims.suite import grid
-from diffclaims.suite.runner import Column, Row, Runner
+from diffclaims.suite.loading import Column
+from diffclaims.suite.runner import Row, Runner
 from diffclaims.times.definitions import DEFINITIONS, STATED
 
 Change = Callable[[xr.Dataset], xr.Dataset]

@@ -17,7 +17,8 @@ from rich.text import Text
 from diffclaims.api.case import Role
 from diffclaims.api.claim import Claim
 from diffclaims.api.verdict import Outcome, combine
-from diffclaims.suite.runner import Column, Row
+from diffclaims.suite.loading import Column
+from diffclaims.suite.runner import Row
 
 _STYLE = {
     "holds": "green",

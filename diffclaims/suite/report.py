@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from diffclaims.api.claim import Claim, load_claims
-from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Outcome
-from diffclaims.errors import BaselineError, ClaimFailed, InvalidInput, SubjectInvalid
+from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
-from diffclaims.storage import paths as locate
 from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
-from diffclaims.suite.runner import Column, Row, Runner, columns, expected_failures, unknown_failures
+from diffclaims.suite.runner import Row
 
 
 def to_dataset(rows: Sequence[Row]) -> xr.Dataset:
@@ -117,109 +112,3 @@ def write(rows: Sequence[Row], path: str | Path) -> tuple[Path, Path]:
         part.unlink(missing_ok=True)
     storage.write(as_netcdf, to_dataset(rows))
     return as_json, as_netcdf
-
-
-def check(
-    subject: Subject | str,
-    *,
-    claims: Iterable[str | Claim] | None = None,
-    expected_failures: Mapping[str, str] | None = None,
-    on_fail: Literal["raise", "warn"] | None = None,
-    baselines: Literal["check", "off"] = "check",
-) -> xr.Dataset:
-    """Check the claims on a subject, by the same path as pytest.
-
-    Parameters
-    ----------
-    subject : Subject or str
-        An object that keeps the contract, or the name of a registered one.
-    claims : iterable of str or Claim, optional
-        The claims, by id or as objects; all by default.
-    expected_failures : mapping of str to str, optional
-        Reasons by ``claim[case]``; by default the list that is kept for a subject of this name.
-    on_fail : {"raise", "warn"}, optional
-        What to do, after all cases were run, when some did not come out as expected. By default the
-        dataset tells.
-    baselines : {"check", "off"}
-        Whether to compare with the recorded results, where there are any for a subject of this name.
-
-    Returns
-    -------
-    Dataset
-        As `to_dataset`; `status` says what was as expected.
-
-    Raises
-    ------
-    SubjectInvalid
-        When the subject breaks its contract.
-    InvalidInput
-        For an unknown subject, claim or expected failure.
-    ClaimFailed
-        With ``on_fail="raise"``.
-    """
-    for name, value, known in (
-        ("on_fail", on_fail, ("raise", "warn", None)),
-        ("baselines", baselines, ("check", "off")),
-    ):
-        if value not in known:
-            raise InvalidInput.of(name, value, f"be one of {known}", "choose one of them")
-    folder = locate.claims_dir()
-    all_claims = load_claims(folder)
-    chosen = _chosen(claims, all_claims)
-    column = _column(subject, locate.baselines_dir(folder))
-    column.contract()
-    reasons = _reasons(expected_failures, folder, column, [*all_claims, *chosen])
-    runner = Runner(claims_dir=folder, mode=baselines)
-    rows: list[Row] = []
-    problems: list[str] = []
-    for claim in chosen:
-        for case in column.cases(claim):
-            row, error = runner.run(claim, case, column)
-            row.expected_failure = reasons.get(f"{claim.id}[{case.name}]", "")
-            rows.append(row)
-            if isinstance(error, SubjectInvalid):
-                raise error
-            if isinstance(error, ClaimFailed) and row.expected_failure:
-                row.status = "expected failure"
-            elif isinstance(error, ClaimFailed | BaselineError):
-                problems.append(str(error))
-            elif row.expected_failure and row.outcome != Outcome.NOT_RUN:
-                row.status = "unexpected"
-                problems.append(f"{claim.id}[{case.name}] is listed as an expected failure, but passes")
-    if problems and on_fail == "raise":
-        raise ClaimFailed("\n".join(problems))
-    if problems and on_fail == "warn":
-        warnings.warn("\n".join(problems), stacklevel=2)
-    return to_dataset(rows)
-
-
-def _chosen(claims: Iterable[str | Claim] | None, known: Sequence[Claim]) -> list[Claim]:
-    if claims is None:
-        return list(known)
-    by_id = {c.id: c for c in known}
-    chosen: list[Claim] = []
-    for claim in [claims] if isinstance(claims, str | Claim) else claims:
-        if isinstance(claim, str) and claim not in by_id:
-            raise InvalidInput.of("claim", claim, f"be one of {sorted(by_id)}", "choose one of them")
-        chosen.append(by_id[claim] if isinstance(claim, str) else claim)
-    return chosen
-
-
-def _column(subject: Subject | str, folder: Path) -> Column:
-    if not isinstance(subject, str):
-        return Column.of(subject)
-    found = columns(baselines_dir=folder, subjects=[subject])
-    return next(c for c in found if c.selected)
-
-
-def _reasons(
-    given: Mapping[str, str] | None, folder: Path, column: Column, known: Sequence[Claim]
-) -> Mapping[str, str]:
-    if given is None:
-        return expected_failures(folder, column.name)
-    unknown = unknown_failures(given, known, column)
-    if unknown:
-        raise InvalidInput.of(
-            "expected_failures", unknown, "name claims and cases, as 'claim[case]'", "correct the ids"
-        )
-    return given

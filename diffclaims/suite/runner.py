@@ -6,214 +6,26 @@ then whether the verdict is the expected one, so that an expected failure cannot
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffclaims.api.case import Case, CaseResult, Role
 from diffclaims.api.claim import Claim
-from diffclaims.api.subject import Subject, title_of
 from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import (
     BaselineError,
     BaselineMissing,
     ClaimFailed,
     DiffclaimsError,
-    InvalidInput,
-    NotMeasured,
     SubjectInvalid,
 )
 from diffclaims.storage import paths as locate
-from diffclaims.subjects import registry
-from diffclaims.subjects.contract import check_subject
-from diffclaims.subjects.memo import Memo
 from diffclaims.suite import baselines
+from diffclaims.suite.loading import Column
 
-#: One line of a list of expected failures.
-_LINE = re.compile(r"(?P<claim>[^\[\]\s#]+)\[(?P<case>[^\[\]]+)\](?:\s+#\s*(?P<reason>\S.*))?")
 #: Effects shown in the message of a failure.
 _SHOWN = 5
-
-
-class Column:
-    """One subject as a column of the grid: loaded, or why it cannot run here.
-
-    Parameters
-    ----------
-    name : str
-        Name of the subject.
-    title : str
-        Head of the column.
-    subject : Subject, optional
-        None where it cannot run.
-    reason : str
-        Why it does not run.
-    error : DiffclaimsError, optional
-        Why it must not run: its files or its attributes are wrong. Unlike a reason, it fails the run.
-    selected : bool
-        Whether it was asked for.
-    options : str
-        What a command needs to get at it again.
-    own : bool
-        Whether it is one of this package's, whose baselines must not be missing.
-    """
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        title: str = "",
-        subject: Subject | None = None,
-        reason: str = "",
-        error: DiffclaimsError | None = None,
-        selected: bool = True,
-        options: str = "",
-        own: bool = False,
-    ) -> None:
-        self.name = name
-        self.title = title or name
-        self.subject = Memo(subject) if subject is not None else None
-        self.reason = reason
-        self.error = error
-        self.selected = selected
-        self.options = options
-        self.own = own
-        self._checked = False
-
-    @classmethod
-    def of(cls, subject: Subject, *, options: str = "") -> Column:
-        """Return the column of a subject that is at hand."""
-        name = getattr(subject, "name", None)
-        if not isinstance(name, str):
-            raise SubjectInvalid(f"subject {subject!r} has no name; see diffclaims.api.subject.Subject")
-        return cls(name=name, title=title_of(subject), subject=subject, options=options)
-
-    def contract(self) -> None:
-        """Check the subject's contract, once.
-
-        Raises
-        ------
-        SubjectInvalid
-            As `check_subject`, every time.
-        BaselineError
-            When its recordings cannot be read.
-        """
-        if self.error is None and not self._checked and self.subject is not None:
-            self._checked = True
-            try:
-                check_subject(self.subject.subject)
-            except DiffclaimsError as error:
-                self.error = error
-        if self.error is not None:
-            raise type(self.error)(str(self.error))
-
-    def cases(self, claim: Claim) -> tuple[Case, ...]:
-        """Return the cases of a claim that this subject is asked; the canonical ones where unknown."""
-        if self.subject is None or self.error is not None:
-            return claim.cases
-        return claim.cases_for(self.subject)
-
-
-def columns(
-    *, baselines_dir: Path | None, subjects: Sequence[str] = (), live: Sequence[str] = ()
-) -> tuple[Column, ...]:
-    """Return a column for every registered subject, loading those that are wanted.
-
-    Parameters
-    ----------
-    baselines_dir : path, optional
-        Where recordings are looked for.
-    subjects : sequence of str
-        The only ones to run; all that can run here by default.
-    live : sequence of str
-        Subjects to measure even where that takes long.
-
-    Raises
-    ------
-    InvalidInput
-        For an unknown subject, or one that was named but cannot run here.
-    """
-    entries = registry.registered(baselines_dir, extra=[*subjects, *live])
-    named = {registry.find(n, entries).name for n in subjects}
-    alive = {registry.find(n, entries).name for n in live}
-    found: dict[str, Column] = {}
-    for entry in entries.values():
-        options = f" --subject {entry.name}" if ":" in entry.name else ""
-        if entry.name in alive:
-            options = f" --live {entry.name}{options}"
-        own = entry.target.startswith("diffclaims.subjects.") or entry.recordings is not None
-        column = Column(name=entry.name, title=entry.title, options=options, own=own)
-        if named and entry.name not in named | alive:
-            column.selected, column.reason = False, "not selected by --subject"
-        else:
-            try:
-                subject = registry.load(entry, live=entry.name in alive)
-                subject.tags  # noqa: B018 reads the recordings, so that damaged ones are told of here
-                column = Column.of(subject, options=options)
-                column.own = own
-            except NotMeasured as error:
-                column.reason = str(error)
-                if entry.name in named | alive:
-                    raise InvalidInput.of(
-                        "subject", entry.name, "be able to run here", f"it cannot: {error}"
-                    ) from None
-            except DiffclaimsError as error:
-                if entry.name in named | alive and not isinstance(error, BaselineError):
-                    raise
-                column.error = error
-        if column.name in found:
-            raise InvalidInput.of(
-                "name of a subject", column.name, "be different from the others", f"rename {entry.target}"
-            )
-        found[column.name] = column
-    return tuple(found.values())
-
-
-def expected_failures(claims_dir: Path, subject: str) -> dict[str, str]:
-    """Read the list of expected failures of a subject.
-
-    Parameters
-    ----------
-    claims_dir : path
-        The folder of claims; the list is ``expected_failures/<subject>.txt`` in it.
-    subject : str
-        Name of the subject.
-
-    Returns
-    -------
-    dict of str to str
-        Reasons by ``claim[case]``; empty where there is no list.
-
-    Raises
-    ------
-    InvalidInput
-        For a line that is not ``claim[case]  # reason``, or an id that occurs twice.
-    """
-    path = claims_dir / "expected_failures" / f"{baselines.sanitized(subject)}.txt"
-    if not path.is_file():
-        return {}
-    reasons: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        match = _LINE.fullmatch(text)
-        where = f"line {number} of {path}"
-        if match is None or not match["reason"]:
-            raise InvalidInput.of(where, text, "have the form 'claim[case]  # reason'", "state the reason")
-        key = f"{match['claim']}[{match['case']}]"
-        if key in reasons:
-            raise InvalidInput.of(where, key, "occur once", "remove one of the lines")
-        reasons[key] = match["reason"]
-    return reasons
-
-
-def unknown_failures(reasons: Mapping[str, str], claims: Sequence[Claim], column: Column) -> list[str]:
-    """Return the ids of a list of expected failures that name no claim and case of this subject."""
-    known = {f"{claim.id}[{case.name}]" for claim in claims for case in column.cases(claim)}
-    return [key for key in reasons if key not in known]
 
 
 @dataclass

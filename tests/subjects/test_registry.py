@@ -12,7 +12,7 @@ from diffclaims.storage.recordings import record
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import PROBE, check_subject
 from diffclaims.subjects.recorded import Recorded
-from diffclaims.suite.runner import columns
+from diffclaims.suite.loading import columns
 
 
 @pytest.fixture
