@@ -17,7 +17,7 @@ from diffclaims.studies import mutants
 from diffclaims.studies.calibrate import (
     LIMIT,
     POWER_SEEDS,
-    Pool,
+    SeededModel,
     among,
     calibrate,
     false_holds,
@@ -35,7 +35,7 @@ RECORDS = records()
 
 
 def small(seeds):
-    return Pool(seeds=seeds, n_dims=8, speciation_dims=6, n_points=4)
+    return SeededModel(seeds=seeds, n_dims=8, speciation_dims=6, n_points=4)
 
 
 def recorded(claim, **changes):

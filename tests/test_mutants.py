@@ -20,7 +20,7 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
-from diffclaims.studies.calibrate import Pool
+from diffclaims.studies.calibrate import SeededModel
 from diffclaims.studies.mutants import Finding, Hunt, render
 from diffclaims.studies.mutations import MUTATIONS, Mutant
 from diffclaims.subjects.contract import check_subject
@@ -276,7 +276,7 @@ def test_the_theory_is_told_from_its_mutants(claim, mutant):
 
 
 def test_a_stochastic_subject_is_told_from_its_mutants_where_its_seeds_decide():
-    subject = Pool(seeds=tuple(range(8)), n_dims=20, speciation_dims=6, n_points=4)
+    subject = SeededModel(seeds=tuple(range(8)), n_dims=20, speciation_dims=6, n_points=4)
     hunt = Hunt(subject)
     found = hunt.find(CLAIMS["variance-order"], "labels-swapped")
     # At this size a ratio of 1.25 is inconclusive for the subject itself, so that it cannot catch anything.

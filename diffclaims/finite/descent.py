@@ -13,7 +13,7 @@ from diffclaims.finite.backend import Array, Backend
 from diffclaims.finite.curves import check_count, curves_dataset
 from diffclaims.finite.draw import STEPS, Draw, check_seeds, generator
 from diffclaims.finite.flow import loss_of
-from diffclaims.finite.gram import SAMPLE_ORDER, ClassMoments, Features, class_moments
+from diffclaims.finite.gram import SAMPLE_ORDER, ClassFeatureMoments, Features, class_moments
 from diffclaims.finite.setup import Question, read
 from diffclaims.problem.model import RandomFeatures
 
@@ -137,14 +137,14 @@ def _records(records: ArrayLike | None, n_steps: int) -> NDArray[np.int64]:
     return at.astype(np.int64)
 
 
-def _stable(moments: ClassMoments, model: RandomFeatures, xp: Backend) -> float:
+def _stable(moments: ClassFeatureMoments, model: RandomFeatures, xp: Backend) -> float:
     """Training time of a step above which gradient descent diverges: 2 over the largest rate."""
     u, v = moments.total()
     kappa = 2 * model.noise * v.shape[1] / v.shape[0]
     return float(2.0 / (kappa * float(xp.eigh(u)[0][-1])))
 
 
-def _losses(readout: Array, moments: ClassMoments, noise: float) -> list[list[float]]:
+def _losses(readout: Array, moments: ClassFeatureMoments, noise: float) -> list[list[float]]:
     return [[loss_of(readout, m, noise) for m in side] for side in (moments.test, moments.train)]
 
 
@@ -156,7 +156,7 @@ def _finish(recorded: list[list[list[float]]]) -> tuple[Floats, Floats]:
 
 
 def _batch_free(
-    moments: ClassMoments, model: RandomFeatures, rate: float, at: NDArray[np.int64], xp: Backend
+    moments: ClassFeatureMoments, model: RandomFeatures, rate: float, at: NDArray[np.int64], xp: Backend
 ) -> tuple[Floats, Floats]:
     u, v = moments.total()
     p, d = v.shape
@@ -174,7 +174,7 @@ def _batch_free(
 
 def _stochastic(
     draw: Draw,
-    moments: ClassMoments,
+    moments: ClassFeatureMoments,
     model: RandomFeatures,
     optimizer: str,
     rate: float,

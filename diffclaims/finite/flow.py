@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.finite.backend import Array, Backend
-from diffclaims.finite.gram import ClassMoments, Moments
+from diffclaims.finite.gram import ClassFeatureMoments, Moments
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Flow:
 
     Parameters
     ----------
-    moments : ClassMoments
+    moments : ClassFeatureMoments
         Moments of the training set, by class.
     noise : float
         Delta.
@@ -37,7 +37,7 @@ class Flow:
         Where to compute.
     """
 
-    def __init__(self, moments: ClassMoments, noise: float, *, backend: Backend) -> None:
+    def __init__(self, moments: ClassFeatureMoments, noise: float, *, backend: Backend) -> None:
         u, v = moments.total()
         self.noise, self.backend = noise, backend
         self.p, self.d = v.shape

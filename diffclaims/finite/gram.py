@@ -144,7 +144,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class ClassMoments:
+class ClassFeatureMoments:
     """Moments of one draw: of each class's training samples and of its population or test samples."""
 
     shares: Floats
@@ -175,7 +175,7 @@ def class_moments(
     order: int = SAMPLE_ORDER,
     block_bytes: int = 1 << 27,
     test: bool = True,
-) -> ClassMoments:
+) -> ClassFeatureMoments:
     """Compute the moments of every class of a draw.
 
     Parameters
@@ -209,4 +209,4 @@ def class_moments(
         tested = [features.of_samples(x, order=order) for x in draw.test]
     elif test and draw.population is not None:
         tested = [features.of_population(draw.population, k) for k in range(len(draw.train))]
-    return ClassMoments(draw.shares, train, tested)
+    return ClassFeatureMoments(draw.shares, train, tested)

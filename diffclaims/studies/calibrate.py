@@ -51,7 +51,7 @@ _CODE = {Outcome.HOLDS: 1, Outcome.INCONCLUSIVE: 0, Outcome.FAILS: -1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
+class SeededModel:
     """A stochastic subject with given seeds: the random-features model at small size.
 
     Parameters
@@ -95,7 +95,11 @@ class Pool:
 
 
 def repetitions(
-    claim: Claim, case: Case, pool: Callable[[tuple[int, ...]], Pool], n_seeds: Sequence[int], total: int
+    claim: Claim,
+    case: Case,
+    pool: Callable[[tuple[int, ...]], SeededModel],
+    n_seeds: Sequence[int],
+    total: int,
 ) -> Iterator[tuple[int, Verdict]]:
     """Judge one case again and again, with fresh seeds.
 
@@ -103,7 +107,7 @@ def repetitions(
     ----------
     claim : Claim
     case : Case
-    pool : callable ``(seeds) -> Pool``
+    pool : callable ``(seeds) -> SeededModel``
     n_seeds : sequence of int
         Seeds of one repetition; for each number, the seeds are dealt out anew, and each once.
     total : int
@@ -159,7 +163,7 @@ def calibrate(
     power_total : int
         Seeds of the canonical effect, dealt out to repetitions of 2, 3, 4, 6 and 8.
     n_dims, speciation_dims, n_points : int
-        As in `Pool`.
+        As in `SeededModel`.
     progress : callable
         Told how far it is.
 
@@ -186,8 +190,8 @@ def calibrate(
         )
     true = claim.case(claim.null.power)
 
-    def pool(seeds: tuple[int, ...]) -> Pool:
-        return Pool(seeds=seeds, n_dims=n_dims, speciation_dims=speciation_dims, n_points=n_points)
+    def pool(seeds: tuple[int, ...]) -> SeededModel:
+        return SeededModel(seeds=seeds, n_dims=n_dims, speciation_dims=speciation_dims, n_points=n_points)
 
     outcomes: list[int] = []
     effects: list[list[int]] = []

@@ -24,7 +24,7 @@ from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate
 from diffclaims.subjects import registry
-from diffclaims.subjects.wrapper import Wrapper
+from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 from diffclaims.suite import grid
 from diffclaims.suite.loading import Column
 from diffclaims.suite.runner import Row, Runner
@@ -64,13 +64,10 @@ class Redefined(Wrapper):
         super().__init__(subject, name=f"{subject.name}-{definition.replace(' ', '-')}", title=definition)
         self._curves, self._speciation = curves, speciation
 
-    def learning_curves(self, experiment: Experiment) -> xr.Dataset:
+    def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
         """As the subject's, under the definition."""
-        return self._curves(self.subject.learning_curves(experiment))
-
-    def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
-        """As the subject's, under the definition."""
-        return self._speciation(self.subject.speciation(experiment, diffusion_times))
+        change = {"curves": self._curves, "speciation": self._speciation}.get(kind)
+        return ask(experiment) if change is None else change(ask(experiment))
 
 
 def first(dim: str, label: str) -> Change:

@@ -13,8 +13,9 @@ from diffclaims.api.subject import Subject
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.subjects import wrapper
 from diffclaims.subjects.contract import PROBE
-from diffclaims.subjects.wrapper import Wrapper
+from diffclaims.subjects.wrapper import Kind, Wrapper
 
 Ask = Callable[[Experiment], Experiment]
 #: ``(answer, experiment, ask) -> answer``; ``ask(experiment)`` is the subject's answer to another experiment.
@@ -74,23 +75,10 @@ class Mutant(Wrapper):
         self.mutation = known_mutant(name)
         super().__init__(subject, name=f"{subject.name}-{name}")
 
-    def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's, spoiled."""
-        return self._spoiled("curves", experiment, self.subject.learning_curves)
-
-    def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
-        """As the subject's, spoiled."""
-        return self._spoiled(
-            "speciation", experiment, lambda asked: self.subject.speciation(asked, diffusion_times)
-        )
-
-    def spectrum(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's, spoiled."""
-        return self._spoiled("spectrum", experiment, self.subject.spectrum)
-
-    def _spoiled(
-        self, kind: str, experiment: Experiment, ask: Callable[[Experiment], xr.Dataset]
+    def answer(
+        self, kind: Kind, experiment: Experiment, ask: wrapper.Ask, times: ArrayLike = ()
     ) -> xr.Dataset:
+        """As the subject's, spoiled."""
         if kind not in self.mutation.kinds:
             return ask(experiment)
         return self.mutation.answer(ask(self.mutation.question(experiment)), experiment, ask)

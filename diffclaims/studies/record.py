@@ -22,7 +22,7 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.recordings import complete, path_of, record
 from diffclaims.subjects import registry
-from diffclaims.subjects.wrapper import Wrapper
+from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
 
 class Recorder(Wrapper):
@@ -44,32 +44,15 @@ class Recorder(Wrapper):
         self.command = command
         self.measured = 0
 
-    def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        path = path_of(self.folder, experiment, "curves")
+    def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
+        """As the subject's; measured anew when the recorded diffusion times are others."""
+        path = path_of(self.folder, experiment, kind)
         if path.exists():
-            return storage.read_dataset(path)
-        return self._keep(experiment, self.subject.learning_curves(experiment))
-
-    def spectrum(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        path = path_of(self.folder, experiment, "spectrum")
-        if path.exists():
-            return storage.read_dataset(path)
-        return self._keep(experiment, self.subject.spectrum(experiment))
-
-    def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
-        """As the subject's; measured anew when the recorded times are others."""
-        path = path_of(self.folder, experiment, "speciation")
-        if path.exists():
-            found = storage.read_dataset(path)
-            if np.array_equal(found["diffusion_time"].values, np.asarray(diffusion_times)):
-                return complete(found)
-        return self._keep(experiment, self.subject.speciation(experiment, diffusion_times))
-
-    def _keep(self, experiment: Experiment, dataset: xr.Dataset) -> xr.Dataset:
+            found = complete(storage.read_dataset(path))
+            if kind != "speciation" or np.array_equal(found["diffusion_time"].values, np.asarray(times)):
+                return found
         self.measured += 1
-        dataset = dataset.assign_attrs(command=self.command)
+        dataset = ask(experiment).assign_attrs(command=self.command)
         record(self.folder, experiment, dataset)
         return dataset
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 from diffclaims.api.subject import Subject
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
-from diffclaims.subjects.wrapper import Wrapper
+from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
 
 class Memo(Wrapper):
@@ -28,36 +27,18 @@ class Memo(Wrapper):
         super().__init__(subject)
         self._answers: dict[tuple[Any, ...], xr.Dataset | NotMeasured] = {}
 
-    def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        return self._once("curves", experiment, (), lambda: self.subject.learning_curves(experiment))
-
-    def spectrum(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        return self._once("spectrum", experiment, (), lambda: self.subject.spectrum(experiment))
-
-    def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
-        """As the subject's."""
-        times = np.asarray(diffusion_times, dtype=np.float64)
-        return self._once(
-            "speciation",
-            experiment,
-            (times.shape, times.tobytes()),
-            lambda: self.subject.speciation(experiment, times),
-        )
-
-    def _once(
-        self, kind: str, experiment: Experiment, more: tuple[Any, ...], ask: Callable[[], xr.Dataset]
-    ) -> xr.Dataset:
+    def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
+        """As the subject's, which is asked once."""
+        grid = np.asarray(times, dtype=np.float64)
         # Two callables may share a name, so that the key of an experiment does not tell them apart.
-        key = (kind, experiment.key, experiment.model.activation, *more)
+        key = (kind, experiment.key, experiment.model.activation, grid.shape, grid.tobytes())
         if key not in self._answers:
             try:
-                self._answers[key] = ask()
+                self._answers[key] = ask(experiment)
             except NotMeasured as error:
                 self._answers[key] = error
-        answer = self._answers[key]
-        if isinstance(answer, NotMeasured):
-            raise answer
+        found = self._answers[key]
+        if isinstance(found, NotMeasured):
+            raise found
         # A claim may change what it was given; the next one must not see that.
-        return answer.copy(deep=True) if isinstance(answer, xr.Dataset) else answer
+        return found.copy(deep=True) if isinstance(found, xr.Dataset) else found

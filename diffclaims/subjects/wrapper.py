@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import xarray as xr
 from numpy.typing import ArrayLike
 
 from diffclaims.api.subject import Subject, Tags, experiments_of, title_of
 from diffclaims.problem.experiment import Experiment
+
+Kind = Literal["curves", "speciation", "spectrum"]
+Ask = Callable[[Experiment], xr.Dataset]
 
 
 class Wrapper:
@@ -36,14 +40,34 @@ class Wrapper:
         """What the subject lists as measured."""
         return experiments_of(self.subject)
 
+    def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
+        """Return the answer to one question; what a wrapper changes, it changes here.
+
+        Parameters
+        ----------
+        kind : {"curves", "speciation", "spectrum"}
+            What is asked for.
+        experiment : Experiment
+            Of what.
+        ask : callable ``(experiment) -> Dataset``
+            The subject's answer of this kind, to this experiment or to another.
+        times : array_like
+            Diffusion times, for "speciation".
+        """
+        return ask(experiment)
+
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        return self.subject.learning_curves(experiment)
+        """As `answer`."""
+        return self.answer("curves", experiment, self.subject.learning_curves)
 
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
-        """As the subject's."""
-        return self.subject.speciation(experiment, diffusion_times)
+        """As `answer`."""
+
+        def ask(asked: Experiment) -> xr.Dataset:
+            return self.subject.speciation(asked, diffusion_times)
+
+        return self.answer("speciation", experiment, ask, diffusion_times)
 
     def spectrum(self, experiment: Experiment) -> xr.Dataset:
-        """As the subject's."""
-        return self.subject.spectrum(experiment)
+        """As `answer`."""
+        return self.answer("spectrum", experiment, self.subject.spectrum)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import Equations, State
 from diffclaims.theory.small import solve
 
@@ -58,9 +58,9 @@ def solve_on_axis(
         total += steps
         state = state.put(todo, again)
         size[todo], good[todo] = again_size, fine
-    outcome = Outcome.CONVERGED if good.all() else Outcome.WRONG_BRANCH
+    outcome = SolverOutcome.CONVERGED if good.all() else SolverOutcome.WRONG_BRANCH
     if not (size <= tolerance).all():
-        outcome = Outcome.MAX_STEPS
+        outcome = SolverOutcome.MAX_STEPS
     diagnosis = Diagnosis(outcome=outcome, residual=float(np.max(size)), steps=total)
     if throw:
         diagnosis.require("the resolvent on the real axis")

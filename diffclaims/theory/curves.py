@@ -17,7 +17,7 @@ from diffclaims.storage.schema import stamp
 from diffclaims.theory.contour import Contour, contour, training_filter
 from diffclaims.theory.kernels import loss_kernels
 from diffclaims.theory.neurons import ThetaRule, neurons
-from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import Equations, State, solve_off_axis
 
 Floats = NDArray[np.float64]
@@ -195,8 +195,8 @@ def learning_curves(
             break
     assert previous is not None
     outcome = previous.diagnosis.outcome
-    if outcome is Outcome.CONVERGED and change > target:
-        outcome = Outcome.INACCURATE
+    if outcome is SolverOutcome.CONVERGED and change > target:
+        outcome = SolverOutcome.INACCURATE
         if throw:
             raise SolveFailed(
                 f"learning_curves: the last refinement moved a loss by {change:.1e}, more than accuracy = "

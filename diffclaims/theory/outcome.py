@@ -8,7 +8,7 @@ from enum import Enum
 from diffclaims.errors import SolveFailed
 
 
-class Outcome(Enum):
+class SolverOutcome(Enum):
     """Result of an iteration; the value is the sentence shown when it is not a success."""
 
     CONVERGED = "converged"
@@ -21,16 +21,16 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Outcome of a solve with the figures behind it."""
+    """SolverOutcome of a solve with the figures behind it."""
 
-    outcome: Outcome
+    outcome: SolverOutcome
     residual: float
     steps: int
 
     @property
     def ok(self) -> bool:
         """Whether the solve succeeded."""
-        return self.outcome is Outcome.CONVERGED
+        return self.outcome is SolverOutcome.CONVERGED
 
     def require(self, what: str) -> None:
         """Raise `SolveFailed` unless the solve succeeded."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.neurons import Neurons
-from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.small import solve
 
 Floats = NDArray[np.float64]
@@ -375,6 +375,6 @@ def solve_off_axis(
         y[todo], delta[todo] = equations.damped(z[todo], *again, warm_up)
     if best is None:
         best = equations.state(z, y, delta)
-    outcome = Outcome.CONVERGED if physical.all() else Outcome.MAX_STEPS
+    outcome = SolverOutcome.CONVERGED if physical.all() else SolverOutcome.MAX_STEPS
     worst = float(np.nanmax(np.where(np.isfinite(residual), residual, np.inf)))
     return best, Diagnosis(outcome=outcome, residual=worst, steps=total)

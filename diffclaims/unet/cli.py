@@ -16,7 +16,7 @@ from diffclaims.unet.config import RunConfig, parse_setting
 from diffclaims.unet.data.choice import DataConfig
 from diffclaims.unet.data.prepare import prepare
 from diffclaims.unet.data.registry import BUILT_IN, DEFAULT
-from diffclaims.unet.pilot.plan import Plan
+from diffclaims.unet.pilot.plan import TrainingPlan
 from diffclaims.unet.train.presets import PRESETS, runs, suiting
 
 
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _check(args)
         if args.command == "pilot":
             return _pilot(args)
-        plan = Plan.read(args.plan) if args.plan else None
+        plan = TrainingPlan.read(args.plan) if args.plan else None
         do = {"train": _train, "record": _record, "status": _status}[args.command]
         return do(args, _chosen(args, plan), plan)
     except ModuleNotFoundError as error:
@@ -161,7 +161,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     return {**suited, **dict(map(parse_setting, args.settings))}
 
 
-def _chosen(args: argparse.Namespace, plan: Plan | None) -> list[RunConfig]:
+def _chosen(args: argparse.Namespace, plan: TrainingPlan | None) -> list[RunConfig]:
     settings = _settings(args)
     if plan is None:
         args.preset = args.preset or "smoke"
@@ -173,7 +173,7 @@ def _chosen(args: argparse.Namespace, plan: Plan | None) -> list[RunConfig]:
     return plan.runs(only=args.only, seeds=args.seeds, overrides=settings)
 
 
-def _place(args: argparse.Namespace, plan: Plan | None = None) -> str:
+def _place(args: argparse.Namespace, plan: TrainingPlan | None = None) -> str:
     import torch
 
     if args.threads:
@@ -201,7 +201,7 @@ def _pilot(args: argparse.Namespace) -> int:
     return 0 if found["plan"]["enough"] else 1
 
 
-def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
+def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPlan | None) -> int:
     if args.dry_run:
         for run in chosen:
             print(json.dumps({"run": run.folder, "key": run.key, **run.to_dict()}))
@@ -222,7 +222,7 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None)
     return 0 if len(done) == len(chosen) else 1
 
 
-def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
+def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPlan | None) -> int:
     from diffclaims.storage.recordings import record
     from diffclaims.unet.record.analyse import analyse
     from diffclaims.unet.record.sheets import sample_sheet
@@ -254,7 +254,7 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None
     return 0 if sum(map(len, found.values())) == len(chosen) else 1
 
 
-def _status(args: argparse.Namespace, chosen: list[RunConfig], plan: Plan | None) -> int:
+def _status(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPlan | None) -> int:
     done = 0
     for run in chosen:
         folder = args.results / run.folder

@@ -12,7 +12,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.finite.backend import Backend
 from diffclaims.finite.draw import draw_gaussian, generator, proportional_counts, realize
 from diffclaims.finite.flow import Flow, filters, loss_of
-from diffclaims.finite.gram import ClassMoments, Features, class_moments
+from diffclaims.finite.gram import ClassFeatureMoments, Features, class_moments
 from diffclaims.finite.setup import read
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
@@ -189,7 +189,7 @@ def test_block_size_changes_rounding_only(noise):
 def test_classes_permute():
     draw = draw_gaussian(MIXTURE, MODEL, n_dims=20, seed=0)
     m = class_moments(draw, MODEL, backend=NUMPY)
-    swapped = ClassMoments(m.shares[::-1], m.train[::-1], m.test[::-1])
+    swapped = ClassFeatureMoments(m.shares[::-1], m.train[::-1], m.test[::-1])
     a, b = Flow(m, MODEL.noise, backend=NUMPY), Flow(swapped, MODEL.noise, backend=NUMPY)
     for k in range(2):
         np.testing.assert_allclose(

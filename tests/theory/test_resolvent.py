@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from diffclaims.errors import SolveFailed
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
-from diffclaims.theory.outcome import Diagnosis, Outcome
+from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import solve_off_axis
 from tests.theory.reference import CASES, equations, mixtures, models
 
@@ -116,11 +116,11 @@ def test_bounds_enclose_the_spectrum():
 def test_too_few_steps_are_reported():
     eq = equations(CASES["isotropic"].mixture, CASES["isotropic"].model)
     _, diagnosis = solve_off_axis(eq, np.array([1.0 + 1e-9j]), warm_up=0, max_rounds=0)
-    assert diagnosis.outcome is Outcome.MAX_STEPS
+    assert diagnosis.outcome is SolverOutcome.MAX_STEPS
     assert not diagnosis.ok
 
 
 def test_a_diagnosis_raises_its_sentence():
-    Diagnosis(outcome=Outcome.CONVERGED, residual=0.0, steps=1).require("it")
+    Diagnosis(outcome=SolverOutcome.CONVERGED, residual=0.0, steps=1).require("it")
     with pytest.raises(SolveFailed, match=r"it: .* \(residual 2\.0e-01 after 7 steps\)"):
-        Diagnosis(outcome=Outcome.MAX_STEPS, residual=0.2, steps=7).require("it")
+        Diagnosis(outcome=SolverOutcome.MAX_STEPS, residual=0.2, steps=7).require("it")

@@ -26,13 +26,13 @@ from diffclaims.unet.model.options import Compute
 from diffclaims.unet.model.stepper import Stepper
 from diffclaims.unet.pilot import bench as benches
 from diffclaims.unet.pilot import command, others, power, table
-from diffclaims.unet.pilot.bench import Bench, Row
+from diffclaims.unet.pilot.bench import Bench, BenchResult
 from diffclaims.unet.pilot.candidates import Candidate, single
 from diffclaims.unet.pilot.command import Request, choose, pilot
 from diffclaims.unet.pilot.evaluation import synthetic
 from diffclaims.unet.pilot.fit import LEAST_SEEDS, MOST_SEEDS, SHARES, Costs, fit, training_seconds
 from diffclaims.unet.pilot.flops import flops_per_image
-from diffclaims.unet.pilot.plan import Plan
+from diffclaims.unet.pilot.plan import TrainingPlan
 from diffclaims.unet.pilot.timing import timed
 from diffclaims.unet.pilot.work import Work
 from diffclaims.unet.train.presets import runs
@@ -197,8 +197,8 @@ def test_power_falls_back_and_says_why_it_cannot_be_read(monkeypatch):
 # What is chosen
 
 
-def row(name: str, rate: float, *, coarseness: int = 0, **more) -> Row:
-    return Row(name=name, images_per_s=rate, coarseness=coarseness, **more)
+def row(name: str, rate: float, *, coarseness: int = 0, **more) -> BenchResult:
+    return BenchResult(name=name, images_per_s=rate, coarseness=coarseness, **more)
 
 
 def test_the_fastest_right_candidate_is_chosen():
@@ -343,7 +343,7 @@ def test_a_pilot_that_ends_early_leaves_what_it_found(tmp_path, monkeypatch):
         pilot(request, out, say=lambda line: None)
     assert [r["status"] for r in json.loads(out.read_text())["candidates"]].count("measured") >= 4
     with pytest.raises(InvalidInput, match="the pilot did not end"):
-        Plan.read(out)
+        TrainingPlan.read(out)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_file_without_a_plan_is_refused(tmp_path, capsys, content, message):
     assert cli.main(["train", "--plan", str(path), "--results", str(tmp_path / "r")]) == 2
     assert message in capsys.readouterr().err
     with pytest.raises(InvalidInput, match="FileNotFoundError"):
-        Plan.read(tmp_path / "none.json")
+        TrainingPlan.read(tmp_path / "none.json")
 
 
 PLAN = {"preset": "gpu", "settings": {}, "device": "cuda", "options": {"cuda_graph": True, "tf32": True},

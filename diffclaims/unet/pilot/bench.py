@@ -34,7 +34,7 @@ MAY_DIFFER = (0.01, 0.1, 0.1)
 
 
 @dataclass(kw_only=True)
-class Row:
+class BenchResult:
     """What was found about one candidate; None where it could not be.
 
     Attributes
@@ -121,9 +121,9 @@ class Bench:
         """Return the config with another seed."""
         return dataclasses.replace(self.config, seed=seed)
 
-    def candidate(self, candidate: Candidate) -> Row:
+    def candidate(self, candidate: Candidate) -> BenchResult:
         """Measure a way to train; whatever goes wrong is told in the row."""
-        row = Row(
+        row = BenchResult(
             name=candidate.name,
             options=dict(candidate.options),
             at_once=candidate.at_once,
@@ -162,9 +162,9 @@ class Bench:
         self._guarded(row, measure)
         return row
 
-    def reference(self, name: str, make: Callable[[], Step], *, models: int = 1) -> Row:
+    def reference(self, name: str, make: Callable[[], Step], *, models: int = 1) -> BenchResult:
         """Time any other way of taking a step of `models` models, for comparison."""
-        row = Row(name=name, reference=True, at_once=models)
+        row = BenchResult(name=name, reference=True, at_once=models)
 
         def measure() -> None:
             began = time.perf_counter()
@@ -178,7 +178,7 @@ class Bench:
         self._guarded(row, measure)
         return row
 
-    def _guarded(self, row: Row, measure: Callable[[], None]) -> None:
+    def _guarded(self, row: BenchResult, measure: Callable[[], None]) -> None:
         self._clear()
         try:
             measure()
@@ -196,7 +196,7 @@ class Bench:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
-    def _time(self, row: Row, lanes: list[Lane]) -> None:
+    def _time(self, row: BenchResult, lanes: list[Lane]) -> None:
         def together() -> None:
             for lane in lanes:
                 lane.advance()

@@ -19,7 +19,7 @@ from diffclaims.storage.files import write_atomic
 from diffclaims.unet.config import RunConfig
 from diffclaims.unet.model.options import Compute
 from diffclaims.unet.pilot import others, table
-from diffclaims.unet.pilot.bench import Bench, Row
+from diffclaims.unet.pilot.bench import Bench, BenchResult
 from diffclaims.unet.pilot.candidates import Candidate, single
 from diffclaims.unet.pilot.evaluation import Evaluation, evaluate, synthetic
 from diffclaims.unet.pilot.fit import Costs, Fit, fit
@@ -136,7 +136,7 @@ def pilot(request: Request, out: Path, say: Say | None = None) -> dict[str, Any]
     config, device = wanted[0], torch.device(request.device)
     training, evaluating = flops_per_image(config)
     read_power, how = reader(device)
-    rows: list[Row] = []
+    rows: list[BenchResult] = []
     found: dict[str, Any] = {
         "pilot_version": PILOT_VERSION,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -151,7 +151,7 @@ def pilot(request: Request, out: Path, say: Say | None = None) -> dict[str, Any]
         "plan": None,
     }
 
-    def keep(row: Row) -> None:
+    def keep(row: BenchResult) -> None:
         rows.append(row)
         found["candidates"] = [dataclasses.asdict(r) for r in rows]
         save()
@@ -216,13 +216,13 @@ def report(found: Mapping[str, Any], out: Path) -> str:
     return "\n".join(parts)
 
 
-def usable(rows: Sequence[Row]) -> list[Row]:
+def usable(rows: Sequence[BenchResult]) -> list[BenchResult]:
     """Return what a plan may use: measured, right, and no reference; the fastest first."""
     found = [r for r in rows if r.status == "measured" and not r.reference]
     return sorted(found, key=lambda r: -(r.images_per_s or 0.0))
 
 
-def choose(rows: Sequence[Row]) -> tuple[Row, str]:
+def choose(rows: Sequence[BenchResult]) -> tuple[BenchResult, str]:
     """Return the row to plan with, and why.
 
     The fastest of the finest arithmetic, unless a coarser one is `GAIN` times as fast: training is the
@@ -249,7 +249,7 @@ def choose(rows: Sequence[Row]) -> tuple[Row, str]:
     return best, why
 
 
-def _worth_repeating(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _worth_repeating(rows: Sequence[BenchResult]) -> list[dict[str, Any]]:
     """Options to try with several models at once: the two fastest, and the fastest in each arithmetic."""
     found = usable(rows)
     finest = [next((r for r in found if r.coarseness == c), None) for c in (0, 1, 2)]
@@ -260,7 +260,7 @@ def _worth_repeating(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return out
 
 
-def _costs(best: Row, rows: Sequence[Row], evaluation: Evaluation) -> Costs:
+def _costs(best: BenchResult, rows: Sequence[BenchResult], evaluation: Evaluation) -> Costs:
     same = {r.at_once: r for r in usable(rows) if r.options == best.options}
     alone, many = same[1], same[max(same)]
     return Costs(
@@ -276,7 +276,7 @@ def _costs(best: Row, rows: Sequence[Row], evaluation: Evaluation) -> Costs:
 
 def _plan(
     request: Request,
-    best: Row,
+    best: BenchResult,
     why: str,
     planned: Fit,
     wanted: Sequence[RunConfig],

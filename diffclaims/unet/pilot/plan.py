@@ -17,7 +17,7 @@ PILOT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """By which means the runs of a preset are trained, and how many seeds and steps of each.
 
     Attributes
@@ -53,7 +53,7 @@ class Plan:
         return runs(self.preset, only=only, seeds=seeds, overrides=settings, experiments=chosen)
 
     @classmethod
-    def read(cls, path: Path) -> Plan:
+    def read(cls, path: Path) -> TrainingPlan:
         """Read the plan in the file of a pilot.
 
         Raises
