@@ -293,10 +293,10 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
     null = Table(box=style, title='"holds" where the classes are alike', title_justify="left")
     heads = ("claim", "null case", "seeds", f"false holds (limit {100 * LIMIT:g} %)", "false fails")
     for head in (*heads, "worst null effect alone"):
-        null.add_column(head, overflow="fold")
+        null.add_column(head, overflow="fold", no_wrap=head == "claim")
     power = Table(box=style, title='power: "holds" where the claim is true', title_justify="left")
     for head in ("claim", "case", "seeds in all", *(f"{n} seeds" for n in POWER_SEEDS)):
-        power.add_column(head, overflow="fold")
+        power.add_column(head, overflow="fold", no_wrap=head == "claim")
     claims = nullable()
     for claim, dataset in found.items():
         count, total = false_holds(dataset)
