@@ -94,22 +94,7 @@ def speciation(
     The definitions are ours. With a perfect score ``pi_k P(k -> l) = pi_l P(l -> k)``.
     """
     setup = read(question, n_dims=n_dims)
-    for name, value in (("n_points", n_points), ("n_steps", n_steps)):
-        check_count(name, value)
-    if score not in ("learned", "exact"):
-        raise InvalidInput.of("score", score, 'be "learned" or "exact"', "choose one of them")
-    if training_time != "best" and (isinstance(training_time, str) or not training_time > 0):
-        raise InvalidInput.of("training_time", training_time, 'be above 0, or "best"', "give one of them")
-    turns = np.atleast_1d(np.asarray(diffusion_times, dtype=np.float64))
-    if not (end > 0) or turns.ndim != 1 or not np.isfinite(turns).all() or turns.min() <= end:
-        raise InvalidInput.of(
-            "diffusion_times",
-            diffusion_times,
-            f"be finite and above end = {end:g}",
-            "lower end or raise them",
-        )
-    if (np.diff(turns) <= 0).any():
-        raise InvalidInput.of("diffusion_times", diffusion_times, "increase", "sort them, each once")
+    turns = _checked(diffusion_times, n_points, n_steps, end, training_time, score)
     listed = check_seeds(seeds)
     xp = Backend(name=backend, device=device)
     grid = time_grid(turns, end, n_steps)
@@ -173,6 +158,34 @@ def speciation(
         commitment_of="the true mixture",
     )
     return stamp(dataset, "speciation", attrs)
+
+
+def _checked(
+    diffusion_times: ArrayLike,
+    n_points: int,
+    n_steps: int,
+    end: float,
+    training_time: float | str,
+    score: str,
+) -> Floats:
+    """Return the turning points, or say which argument cannot be used."""
+    for name, value in (("n_points", n_points), ("n_steps", n_steps)):
+        check_count(name, value)
+    if score not in ("learned", "exact"):
+        raise InvalidInput.of("score", score, 'be "learned" or "exact"', "choose one of them")
+    if training_time != "best" and (isinstance(training_time, str) or not training_time > 0):
+        raise InvalidInput.of("training_time", training_time, 'be above 0, or "best"', "give one of them")
+    turns = np.atleast_1d(np.asarray(diffusion_times, dtype=np.float64))
+    if not (end > 0) or turns.ndim != 1 or not np.isfinite(turns).all() or turns.min() <= end:
+        raise InvalidInput.of(
+            "diffusion_times",
+            diffusion_times,
+            f"be finite and above end = {end:g}",
+            "lower end or raise them",
+        )
+    if (np.diff(turns) <= 0).any():
+        raise InvalidInput.of("diffusion_times", diffusion_times, "increase", "sort them, each once")
+    return turns
 
 
 def time_grid(turns: Floats, end: float, n_steps: int) -> Floats:

@@ -82,31 +82,10 @@ def match_moments(
             "or leave it out",
         )
 
-    means, covariances = np.empty((len(chosen), n_dims)), np.empty((len(chosen), n_dims, n_dims))
-    for k, own in enumerate(members):
-        if own.size < 2:
-            raise _too_few(chosen[k], own.size, 2)
-        # One class at a time in double precision: 60,000 images never are.
-        block = data[own].astype(np.float64)
-        if not np.isfinite(block).all():
-            raise InvalidInput.of(
-                "x", f"<samples of class {chosen[k]}>", "be finite", "remove samples with NaN or infinity"
-            )
-        means[k] = block.mean(axis=0)
-        block -= means[k]
-        covariances[k] = block.T @ block / (own.size - 1)
+    means, covariances = _by_class(data, members, chosen)
     pooled = np.einsum("k,kab->ab", pi, covariances)
     varying = int((np.diag(pooled) > 0).sum())
-    for k, count in enumerate(counts):
-        if np.trace(covariances[k]) <= 0:
-            raise InvalidInput.of(
-                "x",
-                f"<samples of class {chosen[k]}>",
-                "vary within each class",
-                "remove the class: it is one point",
-            )
-        if count < varying + 1:
-            raise _too_few(chosen[k], int(count), varying + 1)
+    _enough(covariances, counts, chosen, varying)
 
     eigenvalues, basis = np.linalg.eigh(pooled)
     eigenvalues, basis = eigenvalues[::-1], basis[:, ::-1]
@@ -126,10 +105,61 @@ def match_moments(
     centred = means - pi @ means
     gram = centred @ centred.T / n_dims
 
-    diagnostics: dict[str, float] = {
-        "n_samples_least": float(counts.min()),
-        "constant_fraction": float(constant.mean()),
-    }
+    diagnostics = _approximation(covariances, along, variances, sizes, counts, chosen)
+    diagnostics["constant_fraction"] = float(constant.mean())
+    diagnostics["centroid_sampling_max"] = float((variances @ fractions / counts).max())
+    share = (pi @ (centred @ basis) ** 2) @ member
+    share = share / share.sum() if share.sum() > 0 else fractions
+    diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
+    diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
+    return Moments(pi, variances, fractions, gram, diagnostics)
+
+
+def _by_class(
+    data: NDArray[Any], members: Sequence[NDArray[np.intp]], chosen: Sequence[Any]
+) -> tuple[Floats, Floats]:
+    """Mean and covariance of each class."""
+    n_dims = data.shape[1]
+    means, covariances = np.empty((len(chosen), n_dims)), np.empty((len(chosen), n_dims, n_dims))
+    for k, own in enumerate(members):
+        if own.size < 2:
+            raise _too_few(chosen[k], own.size, 2)
+        # One class at a time in double precision: 60,000 images never are.
+        block = data[own].astype(np.float64)
+        if not np.isfinite(block).all():
+            raise InvalidInput.of(
+                "x", f"<samples of class {chosen[k]}>", "be finite", "remove samples with NaN or infinity"
+            )
+        means[k] = block.mean(axis=0)
+        block -= means[k]
+        covariances[k] = block.T @ block / (own.size - 1)
+    return means, covariances
+
+
+def _enough(covariances: Floats, counts: NDArray[np.int64], chosen: Sequence[Any], varying: int) -> None:
+    """Refuse a class that is one point, or has fewer samples than its moments need."""
+    for k, count in enumerate(counts):
+        if np.trace(covariances[k]) <= 0:
+            raise InvalidInput.of(
+                "x",
+                f"<samples of class {chosen[k]}>",
+                "vary within each class",
+                "remove the class: it is one point",
+            )
+        if count < varying + 1:
+            raise _too_few(chosen[k], int(count), varying + 1)
+
+
+def _approximation(
+    covariances: Floats,
+    along: Floats,
+    variances: Floats,
+    sizes: Floats,
+    counts: NDArray[np.int64],
+    chosen: Sequence[Any],
+) -> dict[str, float]:
+    """What of each class's covariance the mixture leaves out, as shares of its squared entries."""
+    diagnostics = {"n_samples_least": float(counts.min()), "constant_fraction": 0.0}
     energy = np.einsum("kab,kab->k", covariances, covariances)
     squares = (along**2).sum(axis=1)
     off = np.maximum(0.0, 1 - squares / energy)
@@ -139,12 +169,7 @@ def match_moments(
     for name, value in (("off_diagonal", off), ("off_diagonal_sampling", floor), ("within_type", within)):
         diagnostics[f"{name}_max"] = float(value.max())
         diagnostics |= {f"{name}[{c}]": float(v) for c, v in zip(chosen, value, strict=True)}
-    diagnostics["centroid_sampling_max"] = float((variances @ fractions / counts).max())
-    share = (pi @ (centred @ basis) ** 2) @ member
-    share = share / share.sum() if share.sum() > 0 else fractions
-    diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
-    diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
-    return Moments(pi, variances, fractions, gram, diagnostics)
+    return diagnostics
 
 
 def _classes(names: NDArray[Any], classes: Sequence[Any] | None) -> list[Any]:

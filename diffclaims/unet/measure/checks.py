@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from diffclaims.times.networks import auc
 from diffclaims.unet.config import ProbeConfig
+from diffclaims.unet.data.data_set import Images
 from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.memorization import copy_radius, find_copies
 from diffclaims.unet.measure.oracle import oracle_uturns, posterior
@@ -18,6 +21,8 @@ from diffclaims.unet.measure.sampling import SAMPLERS, sample, uturns
 from diffclaims.unet.measure.wiener import ClassMoments
 from diffclaims.unet.model.objective import Denoiser
 from diffclaims.unet.model.randomness import SAMPLE, UTURN, mix
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,90 +69,88 @@ def planted_checks(
     moments = tuple(ClassMoments.of(x) for x in data.population)
     weights = np.array(data.counts) / sum(data.counts)
     measure = Probe(data, config, seed=seed, moments=moments, device=device)
-    low = np.isin(config.levels, config.low)
-    k_all = len(data.classes)
-    radii = np.array([copy_radius(data.held_out[k], data.of_class(k)) for k in range(k_all)])
-    out: list[Check] = []
     gaussian = GaussianDenoiser(moments, weights)
     planted: dict[str, Denoiser] = {"empirical": EmpiricalDenoiser(data.train), "gaussian": gaussian}
+    how = {"high": 8.0, "low": 0.1, "steps": steps, "device": device}
+    out: list[Check] = []
     for name, denoiser in planted.items():
-        memorizer = name == "empirical"
         for sampler in SAMPLERS:
-            images = sample(
-                denoiser,
-                data.train,
-                n=n_samples,
-                sampler=sampler,
-                high=8.0,
-                low=0.1,
-                steps=steps,
-                seed=mix(seed, SAMPLE),
-                device=device,
-            )
-            flat = images.reshape(len(images), -1).astype(np.float64)
-            label = posterior(flat, 0.1, moments, weights).argmax(axis=1)
-            copies = find_copies(images, label, data.train, data.labels, radii)
-            share = float(np.nansum(copies.memorized * copies.count) / copies.count.sum())
-            out.append(
-                Check(
-                    name=f"{name}: memorized fraction, {sampler}",
-                    value=share,
-                    limit=">= 0.99" if memorizer else "<= 0.002",
-                    passed=share >= 0.99 if memorizer else share <= 0.002,
-                )
-            )
-        found = measure(denoiser)
-        for k, c in enumerate(data.classes):
-            train, test = (
-                found[f"{s}_log_ratio"][k][low].mean(axis=0).astype(np.float64) for s in ("train", "test")
-            )
-            value = float(auc(train, test))
-            n, m = np.isfinite(train).sum(), np.isfinite(test).sum()
-            noise = float(np.sqrt((n + m + 1) / (12 * n * m)))
-            out.append(
-                Check(
-                    name=f"{name}: membership AUC, {c}",
-                    value=value,
-                    limit=">= 0.95" if memorizer else f"within {4 * noise:.3f} of 0.5",
-                    passed=value >= 0.95 if memorizer else abs(value - 0.5) <= 4 * noise,
-                )
-            )
+            images = sample(denoiser, data.train, n=n_samples, sampler=sampler, seed=mix(seed, SAMPLE), **how)
+            out.append(_memorized(f"{name}: memorized fraction, {sampler}", images, data, moments, weights))
+        out += _membership(name, measure(denoiser), data, np.isin(config.levels, config.low))
     rng = np.random.default_rng(mix(seed, UTURN))
-    side = data.resolution
-    for k, (m, c) in enumerate(zip(moments, data.classes, strict=True)):
-        x = (
-            m.mean
-            + (rng.standard_normal((n_uturns, m.mean.size)) * np.sqrt(m.eigenvalues)) @ m.eigenvectors.T
+
+    def turned(start: Images, level: float, k: int, i: int) -> Images:
+        return uturns(gaussian, start, level=level, returns=1, seed=mix(seed, UTURN, k, i), **how)
+
+    for k in range(len(data.classes)):
+        out.append(_against_oracle(k, data, moments, weights, turned, uturn_levels, n_uturns, rng))
+    return out
+
+
+def _memorized(
+    name: str, images: Images, data: PreparedData, moments: tuple[ClassMoments, ...], weights: Floats
+) -> Check:
+    """Copies among samples: nearly all of the memorizer's, nearly none of the other's."""
+    radii = np.array([copy_radius(data.held_out[k], data.of_class(k)) for k in range(len(data.classes))])
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    label = posterior(flat, 0.1, moments, weights).argmax(axis=1)
+    copies = find_copies(images, label, data.train, data.labels, radii)
+    share = float(np.nansum(copies.memorized * copies.count) / copies.count.sum())
+    if name.startswith("empirical"):
+        return Check(name=name, value=share, limit=">= 0.99", passed=share >= 0.99)
+    return Check(name=name, value=share, limit="<= 0.002", passed=share <= 0.002)
+
+
+def _membership(
+    name: str, measured: Mapping[str, NDArray[np.floating]], data: PreparedData, low: NDArray[np.bool_]
+) -> list[Check]:
+    """Membership AUC of each class: near one for the memorizer, a half for the other."""
+    out = []
+    for k, c in enumerate(data.classes):
+        train, test = (
+            measured[f"{s}_log_ratio"][k][low].mean(axis=0).astype(np.float64) for s in ("train", "test")
         )
-        start = x.reshape(-1, 1, side, side).astype(np.float32)
-        worst = 0.0
-        for i, level in enumerate(uturn_levels):
-            many = (
-                m.mean
-                + (rng.standard_normal((4000, m.mean.size)) * np.sqrt(m.eigenvalues)) @ m.eigenvectors.T
-            )
-            exact = [many if j == k else many[:1] for j in range(k_all)]
-            want = oracle_uturns(exact, [level], moments, weights, rng=rng)[0][k, k, 0]
-            ends = uturns(
-                gaussian,
-                start,
-                level=level,
-                returns=1,
-                high=8.0,
-                low=0.1,
-                steps=steps,
-                seed=mix(seed, UTURN, k, i),
-                device=device,
-            )
-            p = posterior(ends.reshape(n_uturns, -1).astype(np.float64), 0.1, moments, weights)
-            error = np.sqrt(max(want * (1 - want), 1 / n_uturns) / n_uturns)
-            worst = max(worst, abs(float((p.argmax(axis=1) == k).mean()) - want) / error)
+        value = float(auc(train, test))
+        n, m = np.isfinite(train).sum(), np.isfinite(test).sum()
+        noise = float(np.sqrt((n + m + 1) / (12 * n * m)))
+        memorizer = name == "empirical"
         out.append(
             Check(
-                name=f"gaussian: U-turns against the oracle, {c}",
-                value=worst,
-                limit="<= 4 standard errors",
-                passed=worst <= 4,
+                name=f"{name}: membership AUC, {c}",
+                value=value,
+                limit=">= 0.95" if memorizer else f"within {4 * noise:.3f} of 0.5",
+                passed=value >= 0.95 if memorizer else abs(value - 0.5) <= 4 * noise,
             )
         )
     return out
+
+
+def _against_oracle(
+    k: int,
+    data: PreparedData,
+    moments: tuple[ClassMoments, ...],
+    weights: Floats,
+    turned: Callable[[Images, float, int, int], Images],
+    levels: tuple[float, ...],
+    n: int,
+    rng: np.random.Generator,
+) -> Check:
+    """U-turns of Gaussian images of class k under the Gaussian denoiser, against the exact posterior's."""
+    m = moments[k]
+
+    def draw(count: int) -> Floats:
+        noise = rng.standard_normal((count, m.mean.size)) * np.sqrt(m.eigenvalues)
+        return np.asarray(m.mean + noise @ m.eigenvectors.T)
+
+    start = draw(n).reshape(-1, *data.train.shape[1:]).astype(np.float32)
+    worst = 0.0
+    for i, level in enumerate(levels):
+        many = draw(4000)
+        exact = [many if j == k else many[:1] for j in range(len(data.classes))]
+        want = oracle_uturns(exact, [level], moments, weights, rng=rng)[0][k, k, 0]
+        p = posterior(turned(start, level, k, i).reshape(n, -1).astype(np.float64), 0.1, moments, weights)
+        error = np.sqrt(max(want * (1 - want), 1 / n) / n)
+        worst = max(worst, abs(float((p.argmax(axis=1) == k).mean()) - want) / error)
+    name = f"gaussian: U-turns against the oracle, {data.classes[k]}"
+    return Check(name=name, value=worst, limit="<= 4 standard errors", passed=worst <= 4)

@@ -71,7 +71,7 @@ def _with_start(run: RawRun, data: PreparedData, moments: tuple[ClassMoments, ..
     return dataclasses.replace(run, steps=np.concatenate([[0], run.steps]), probes=probes)
 
 
-def _times(curves: list[Curves]) -> dict[str, Floats]:
+def _times(curves: Sequence[Curves]) -> dict[str, Floats]:
     return {
         "gen": np.array([[d.time(c) for d in definitions.of("gen").values()] for c in curves]),
         "mem": np.array([[d.time(c) for d in definitions.of("mem").values()] for c in curves]),
@@ -144,13 +144,28 @@ def run_datasets(
     }
     out = {"curves": xr.Dataset(variables, coordinates)}
 
-    rng = np.random.default_rng(mix(cfg.seed, 100))
+    out["times"] = _times_dataset(images, curves, data.classes, levels, seed=cfg.seed)
+    if classifier is not None and run.samples:
+        out |= _sample_datasets(run, data, moments, source, classifier)
+    return out, experiment
+
+
+def _times_dataset(
+    images: Sequence[ClassImages],
+    curves: Sequence[Curves],
+    classes: tuple[str, ...],
+    levels: Floats,
+    *,
+    seed: int,
+) -> xr.Dataset:
+    """Times of each class under every definition, with what resampling the images does to them."""
+    rng = np.random.default_rng(mix(seed, 100))
     resampled = [_times([c.curves(rng) for c in images]) for _ in range(BOOTSTRAPS)]
     spread = {k: _ln_spread(np.stack([r[k] for r in resampled])) for k in ("gen", "mem", "best")}
     found = _times(curves)
     each = np.eye(len(levels), dtype=bool)
     gen, mem = ("class", "gen_definition"), ("class", "mem_definition")
-    out["times"] = xr.Dataset(
+    return xr.Dataset(
         {
             "tau_gen_by_definition": (gen, found["gen"]),
             "tau_mem_by_definition": (mem, found["mem"]),
@@ -177,15 +192,12 @@ def run_datasets(
             ),
         },
         {
-            "class": list(data.classes),
+            "class": list(classes),
             "gen_definition": list(definitions.of("gen")),
             "mem_definition": list(definitions.of("mem")),
             "noise_level": levels,
         },
     )
-    if classifier is not None and run.samples:
-        out |= _sample_datasets(run, data, moments, source, classifier)
-    return out, experiment
 
 
 def _sample_datasets(
