@@ -10,8 +10,8 @@ from diffclaims.studies.maps.evaluate import evaluate_point
 FILES = sorted((locate.baselines_dir() / "maps").glob("*.nc"))
 
 
-def test_three_maps_are_recorded():
-    assert len(FILES) == 3
+def test_four_maps_are_recorded():
+    assert len(FILES) == 4
     assert sum(f.stat().st_size for f in FILES) < 1e6
 
 
