@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
+import inspect
+import io
 import os
 import re
 import subprocess
@@ -14,9 +18,13 @@ import pytest
 
 import diffclaims
 from diffclaims import cli
+from diffclaims.unet import cli as unet_cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: A flag: two hyphens that no letter and no hyphen comes before.
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+OF_TORCHRUN = {"--nproc-per-node"}
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -55,6 +63,51 @@ def test_commands_that_pages_name_exist(page):
     text = page.read_text(encoding="utf-8")
     for word in re.findall(r"(?:^ {4}|`|\$ )diffclaims ([a-z]+)", text, re.MULTILINE):
         assert word in cli.COMMANDS, f"{page.name}: diffclaims {word}"
+
+
+@pytest.fixture(scope="module")
+def known_flags():
+    """Flags of pytest with this plugin, of every command of `diffclaims`, and of `python -m diffclaims.unet`."""
+    texts = [
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+    ]
+    asked = [(cli.main, name) for name in cli.COMMANDS]
+    asked += [(unet_cli.main, name) for name in ("train", "status", "record", "check", "pilot")]
+    for main, name in asked:
+        with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+            main([name, "--help"])
+        texts.append(text.getvalue())
+    return set(FLAG.findall("\n".join(texts)))
+
+
+def test_flags_that_pages_name_exist(known_flags):
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if re.search(r"\b(?:pip|ruff|sphinx)\b", line):
+                continue  # those of other programs
+            missing = set(FLAG.findall(line)) - known_flags - OF_TORCHRUN
+            assert not missing, f"{page.name}: {sorted(missing)} in {line.strip()!r}"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["diffclaims", "diffclaims.theory", "diffclaims.finite", "diffclaims.subjects", "diffclaims.plots"],
+)
+def test_the_reference_names_what_is_public(module):
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    public = importlib.import_module(module)
+    for name in public.__all__:
+        found = getattr(public, name)
+        if not (inspect.isclass(found) or inspect.isfunction(found)):
+            continue  # numbers, and modules whose functions are listed one by one
+        in_errors = (
+            getattr(diffclaims.errors, name, None) is found and "automodule:: diffclaims.errors" in text
+        )
+        assert in_errors or re.search(rf"^\.\. auto\w+:: diffclaims\.[\w.]*\b{name}$", text, re.MULTILINE), (
+            name
+        )
 
 
 def test_every_page_is_on_the_site():
