@@ -16,8 +16,12 @@ WORDS: Mapping[str, str] = {
     "Bayes loss": "Loss of the best linear denoiser of a class. What lies between 1 and it can be learned.",
     "campaign": "A list of training runs that are measured and recorded together.",
     "case": "One place where a claim is checked: one experiment or several, and what is expected there.",
+    "cases": "n of m cases: only n of the m cases in the regime could be measured, or were selected.",
     "claim": "One sentence about how classes are learned, with the check of it.",
     "control": "A negative control: a case in which the check must not hold, or it would hold anywhere.",
+    "controls": "n/m: of m negative controls that were run, n were rejected, as they must be. `of k` follows where "
+    "not all k were run.",
+    "counterexample": "A case in the regime in which the claim fails, found by --explore. It counts.",
     "decision threshold": "How far an effect must lie beyond its threshold to count as decided: three standard "
     "errors, more with few seeds, or the stated accuracy.",
     "differs": "The result is not the recorded one, beyond the errors that both state.",
@@ -25,6 +29,7 @@ WORDS: Mapping[str, str] = {
     "effect": "The number that is judged, for instance ln(tau_later/tau_first), with its uncertainty.",
     "expected failure": "A case that is known to fail, listed with the reason. It still shows as fails.",
     "experiment": "One question to a subject: a mixture of classes, and a model.",
+    "explored": "The regime was searched by --explore for the case of least margin.",
     "fails": "An effect lies below its threshold by more than the decision threshold: the opposite was seen.",
     "gap": "Test loss minus training loss of a class, in units of what there is to learn.",
     "holds": "Every effect lies above its threshold by more than the decision threshold.",
@@ -50,6 +55,7 @@ WORDS: Mapping[str, str] = {
     "tau_mem": "Training time at which a class is memorized: the gap reaches a stated size.",
     "threshold": "What an effect must exceed; 0 for an order.",
     "training time": "How long the model was trained: gradient flow time in theory, optimizer steps for a network.",
+    "weakest": "The case of least margin that --explore found.",
     "U-turn": "A sample is noised up to a diffusion time and denoised again; does it return to its class?",
 }
 
