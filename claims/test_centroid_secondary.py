@@ -83,6 +83,7 @@ SPACE = Space(
     regime=(
         {"variance_ratio": (1.0, 1.0), "norm": (0.45, 2.0), "norm_ratio": (0.01, 0.9)},
         {"variance_ratio": (OVERRULING_RATIO, 8.0), "norm": (0.02, 1.0), "norm_ratio": (0.01, 2.0)},
+        {"variance_ratio": (OVERRULING_RATIO, 8.0), "norm": (1.0, 2.0), "norm_ratio": (0.01, 1.0)},
         {"variance_ratio": (OVERRULING_RATIO, 8.0), "norm": (0.0, 0.02), "norm_ratio": (1.0, 100.0)},
     ),
     build=point,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,20 +12,11 @@ mpl.use("Agg")
 from matplotlib import pyplot
 
 ROOT = Path(__file__).parents[1]
-FLOORS = (
-    ("errors",),
-    ("extras",),
-    ("problem",),
-    ("storage",),
-    ("times",),
-    ("theory", "finite", "unet"),
-    ("api",),
-    ("subjects",),
-    ("suite",),
-    ("plugin", "studies"),
-    ("plots",),
-    ("cli",),
-)
+# The floors that the tests hold the package to. `_version` is not drawn.
+sys.path.insert(0, str(ROOT))
+from tests.test_architecture import FLOORS as TESTED  # noqa: E402
+
+FLOORS = [tuple(room for room in floor if not room.startswith("_")) for floor in TESTED]
 PLACE = {
     room: (10 * (i + 1) / (len(floor) + 1), 1.5 * level)
     for level, floor in enumerate(FLOORS)

@@ -23,9 +23,7 @@ from diffclaims.times.log_time import LogTime, log_time
 Floats = NDArray[np.float64]
 
 __all__ = [
-    "GENERALIZATION",
     "GENERALIZED_FRACTIONS",
-    "MEMORIZATION",
     "MEMORIZED_GAPS",
     "STATED",
     "LogTime",
@@ -42,9 +40,6 @@ __all__ = [
 GENERALIZED_FRACTIONS = (0.3, 0.5, 0.7)
 #: Thresholds on the memorized gap.
 MEMORIZED_GAPS = (0.05, 0.1, 0.2)
-
-#: The names that claims know these thresholds by.
-GENERALIZATION, MEMORIZATION = GENERALIZED_FRACTIONS, MEMORIZED_GAPS
 
 
 def levels_of(curves: xr.Dataset, milestone: Milestone) -> tuple[float | str, ...]:

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims.api.case import Case
-from diffclaims.api.effects import GENERALIZATION, MEMORIZATION, order_effects
+from diffclaims.api.effects import GENERALIZED_FRACTIONS, MEMORIZED_GAPS, order_effects
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput
@@ -235,6 +235,6 @@ def order(
 
 def paired_thresholds(case: Case) -> Iterator[tuple[float, float]]:
     """Yield a threshold of generalization with the one of memorization that it goes with."""
-    pairs = list(zip(GENERALIZATION, MEMORIZATION, strict=True))
+    pairs = list(zip(GENERALIZED_FRACTIONS, MEMORIZED_GAPS, strict=True))
     which = str(case.params["threshold"])
     yield from pairs if which == "all" else [pairs[{"low": 0, "middle": 1, "high": 2}[which]]]

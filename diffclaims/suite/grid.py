@@ -27,8 +27,10 @@ _STYLE = {
     "not run": "dim",
     "invalid": "bold red",
 }
-#: What stays on one line: a word with the spaces after it. Names and numbers are words.
-_WORD = re.compile(r"\S+\s*|\s+")
+#: What stays on one line: a word with the spaces after it. Names and numbers are words, and what `_FIRM` joins.
+_WORD = re.compile(r"[^ \n]+ *| +")
+#: A space at which no line is broken; a plain one in what is printed.
+_FIRM = "\N{NO-BREAK SPACE}"
 _LEGEND = (
     "margin: effect minus threshold, in the effect's units, of the case that decides; controls: negative controls, "
     "which the check must reject and did; more on any word: diffclaims explain WORD"
@@ -126,9 +128,9 @@ def _parts(one: Cell, number: dict[str, int]) -> list[tuple[str, str]]:
         if one.n_run < one.n_cases:
             parts.append((f"{one.n_run} of {one.n_cases} cases", "yellow"))
     if one.n_controls:
-        text = f"controls {one.caught}/{one.n_controls}"
+        text = f"controls{_FIRM}{one.caught}/{one.n_controls}"
         if one.n_controls < one.all_controls:
-            text += f" of {one.all_controls}"
+            text += f", {one.all_controls - one.n_controls} not run"
         parts.append((text, "default" if one.caught == one.n_controls else "yellow"))
     return parts + [(remark, "yellow") for remark in one.remarks]
 
@@ -139,7 +141,7 @@ def _widths(body: Sequence[Sequence[Text]], width: int) -> list[int] | None:
         [line for text in column for line in text.plain.split("\n")] for column in zip(*body, strict=True)
     ]
     needed = [max(map(len, column)) for column in lines]
-    least = [max(len(word) for line in column for word in (line.split() or [""])) for column in lines]
+    least = [max(len(word) for line in column for word in line.split(" ")) for column in lines]
     # Two characters of padding a column, and the frame.
     room = width - 3 * len(needed) - 1
     if sum(least) > room:
@@ -262,5 +264,5 @@ def render(
     console.print(shown, soft_wrap=widths is None)
     for line in (_LEGEND, *why):
         console.print(_wrapped(Text(line), width), soft_wrap=True)
-    text = out.getvalue()
+    text = out.getvalue().replace(_FIRM, " ")
     return text.encode("ascii", "replace").decode() if ascii_only else text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diffclaims.api.case import Case
 from diffclaims.api.claim import Claim
-from diffclaims.api.subject import Subject, title_of
+from diffclaims.api.subject import Subject, experiments_of, title_of
 from diffclaims.errors import (
     BaselineError,
     DiffclaimsError,
@@ -134,6 +134,9 @@ def columns(
             try:
                 subject = registry.load(entry, live=entry.name in alive)
                 subject.tags  # noqa: B018 reads the recordings, so that damaged ones are told of here
+                experiments_of(
+                    subject
+                )  # reads the settings of a live one, so that a wrong one is told of here
                 column = Column.of(subject, options=options)
                 column.own = own
             except NotMeasured as error:

@@ -32,7 +32,7 @@ def to_dataset(rows: Sequence[Row]) -> xr.Dataset:
     -------
     Dataset
         Along `case`, labelled ``claim[case] on subject``: `effect`, `threshold`, `uncertainty` (the
-        bar), `stderr`, `n_seeds`, `verdict`, `status`, `sentence`, and the coordinates `claim`,
+        decision threshold), `stderr`, `n_seeds`, `verdict`, `status`, `sentence`, and the coordinates `claim`,
         `case_name`, `subject`, `role`. The effect of what was not run is NaN.
     """
 

@@ -203,12 +203,12 @@ class Runner:
             return None
         if result.outcome is Outcome.INCONCLUSIVE:
             row.status = "inconclusive"
-            return ClaimFailed(explain(claim, result)) if self.strict else None
+            return ClaimFailed(failure_text(claim, result)) if self.strict else None
         row.status = "unexpected"
-        return ClaimFailed(explain(claim, result))
+        return ClaimFailed(failure_text(claim, result))
 
 
-def explain(claim: Claim, result: CaseResult) -> str:
+def failure_text(claim: Claim, result: CaseResult) -> str:
     """Say why a case did not come out as it should, for a reader who sees nothing else."""
     assert result.verdict is not None
     case = result.case

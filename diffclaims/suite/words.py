@@ -19,8 +19,8 @@ WORDS: Mapping[str, str] = {
     "cases": "n of m cases: only n of the m cases in the regime could be measured, or were selected.",
     "claim": "One sentence about how classes are learned, with the check of it.",
     "control": "A negative control: a case in which the check must not hold, or it would hold anywhere.",
-    "controls": "n/m: of m negative controls that were run, n were rejected, as they must be. `of k` follows where "
-    "not all k were run.",
+    "controls": "n/m: of m negative controls that were run, n were rejected, as they must be. How many were not run "
+    "follows.",
     "counterexample": "A case in the regime in which the claim fails, found by --explore. It counts.",
     "decision threshold": "How far an effect must lie beyond its threshold to count as decided: three standard "
     "errors, more with few seeds, or the stated accuracy.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -12,9 +10,9 @@ from scipy.interpolate import PchipInterpolator
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.storage.schema import stamp, validate
 from diffclaims.times.crossing import smooth_crossing
+from diffclaims.times.definitions import Milestone
 
 Floats = NDArray[np.float64]
-Milestone = Literal["gen", "best", "mem"]
 
 
 def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization: float = 0.1) -> xr.Dataset:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("torch")
-from diffclaims.errors import NotMeasured
+from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.subjects import check_subject
 from diffclaims.subjects.unet import UNetSubject
+from diffclaims.suite.loading import columns
 from tests.unet.synthetic import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,3 +32,9 @@ def test_the_live_subject_keeps_the_contract(subject):
 def test_without_data_it_is_not_measured(tmp_path):
     with pytest.raises(NotMeasured, match="no data to train on"):
         UNetSubject(preset="smoke", data_dir=tmp_path).experiments()
+
+
+def test_a_wrong_setting_is_told_of_before_any_case(monkeypatch):
+    monkeypatch.setattr("diffclaims.subjects.unet.SUBJECT", UNetSubject(dataset="nothing"))
+    with pytest.raises(InvalidInput, match="dataset = 'nothing'.*choose one"):
+        columns(baselines_dir=None, subjects=["unet"], live=["unet"])
