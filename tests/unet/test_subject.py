@@ -36,5 +36,5 @@ def test_without_data_it_is_not_measured(tmp_path):
 
 def test_a_wrong_setting_is_told_of_before_any_case(monkeypatch):
     monkeypatch.setattr("diffclaims.subjects.unet.SUBJECT", UNetSubject(dataset="nothing"))
-    with pytest.raises(InvalidInput, match="dataset = 'nothing'.*choose one"):
+    with pytest.raises(InvalidInput, match=r"dataset = 'nothing'.*choose one"):
         columns(baselines_dir=None, subjects=["unet"], live=["unet"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,40 +56,15 @@ def assemble(plan: Plan, records: Records, *, command: str = "") -> xr.Dataset:
         axes being coordinates), and ``boundary`` with ``boundary_uncertainty`` and
         ``boundary_rising`` over the other axes and ``crossing``; NaN where there is no crossing.
     """
+    dims, coords, line_dims = _layout(plan)
+    keys = [point_key(i) for i in range(plan.points)] if plan.points else list(map(grid_key, _indices(plan)))
+    found = [records[key] for key in keys]
+    shape = (plan.points,) if plan.points else tuple(r.n for r in plan.ranges)
     axes = plan.axes
-    lines = tuple(r.n for r in plan.others)
-    grid = tuple(r.n for r in plan.ranges)
-    if plan.points:
-        shape: tuple[int, ...] = (plan.points,)
-        dims: tuple[str, ...] = ("point",)
-        found = [records[point_key(i)] for i in range(plan.points)]
-        coords: dict[str, Any] = {
-            name: ("point", plan.scattered()[:, i]) for i, name in enumerate(plan.names)
-        }
-        # The lines have coordinates of their own, since the points do not lie on them.
-        line_dims = tuple(f"line_{r.name}" for r in plan.others)
-    else:
-        shape, dims = grid, plan.names
-        found = [records[grid_key(i)] for i in np.ndindex(grid)]
-        coords = {r.name: r.values() for r in plan.ranges}
-        line_dims = tuple(r.name for r in plan.others)
-    coords |= {dim: r.values() for dim, r in zip(line_dims, plan.others, strict=True)}
 
     def column(name: str, dtype: Any) -> np.ndarray:
         return np.array([r[name] for r in found], dtype=dtype).reshape(shape)
 
-    crossings = {i: records.get(line_key(i), {}).get("crossings", []) for i in np.ndindex(lines)}
-    most = max([1, *map(len, crossings.values())])
-
-    def edge(name: str) -> np.ndarray:
-        out = np.full((*lines, most), math.nan)
-        for i, members in crossings.items():
-            for j, crossing in enumerate(members):
-                out[(*i, j)] = crossing[name]
-        return out
-
-    edge_dims = (*line_dims, "crossing")
-    about = f"value of {plan.along} at which the margin changes sign"
     dataset = xr.Dataset(
         {
             "margin": (dims, column("margin", float), {"units": "1", "long_name": axes.effect}),
@@ -100,17 +75,7 @@ def assemble(plan: Plan, records: Records, *, command: str = "") -> xr.Dataset:
             ),
             "verdict": (dims, column("verdict", np.str_)),
             "decided_by": (dims, column("effect", np.str_), {"long_name": "effect of least margin"}),
-            "boundary": (edge_dims, edge("value"), {"long_name": about}),
-            "boundary_uncertainty": (
-                edge_dims,
-                edge("uncertainty"),
-                {"long_name": f"uncertainty of the {about}"},
-            ),
-            "boundary_rising": (
-                edge_dims,
-                edge("rising"),
-                {"long_name": "1 where the margin rises through zero, 0 where it falls"},
-            ),
+            **_boundary(plan, records, line_dims),
         },
         coords=coords,
     )
@@ -138,6 +103,47 @@ def assemble(plan: Plan, records: Records, *, command: str = "") -> xr.Dataset:
         command=command,
     )
     return dataset
+
+
+def _indices(plan: Plan) -> Iterator[tuple[int, ...]]:
+    return np.ndindex(tuple(r.n for r in plan.ranges))
+
+
+def _layout(plan: Plan) -> tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]:
+    """Dimensions of the margin, all coordinates, and the dimensions of the lines that cross a boundary."""
+    if plan.points:
+        dims: tuple[str, ...] = ("point",)
+        coords: dict[str, Any] = {
+            name: ("point", plan.scattered()[:, i]) for i, name in enumerate(plan.names)
+        }
+        # The lines have coordinates of their own, since the points do not lie on them.
+        line_dims = tuple(f"line_{r.name}" for r in plan.others)
+    else:
+        dims = plan.names
+        coords = {r.name: r.values() for r in plan.ranges}
+        line_dims = tuple(r.name for r in plan.others)
+    lines = {dim: r.values() for dim, r in zip(line_dims, plan.others, strict=True)}
+    return dims, coords | lines, line_dims
+
+
+def _boundary(plan: Plan, records: Records, line_dims: tuple[str, ...]) -> dict[str, Any]:
+    """The crossings of each line, NaN beyond the last one."""
+    lines = tuple(r.n for r in plan.others)
+    crossings = {i: records.get(line_key(i), {}).get("crossings", []) for i in np.ndindex(lines)}
+    most = max([1, *map(len, crossings.values())])
+    about = f"value of {plan.along} at which the margin changes sign"
+    names = {
+        "boundary": ("value", about),
+        "boundary_uncertainty": ("uncertainty", f"uncertainty of the {about}"),
+        "boundary_rising": ("rising", "1 where the margin rises through zero, 0 where it falls"),
+    }
+    out: dict[str, Any] = {}
+    for variable, (name, text) in names.items():
+        values = np.full((*lines, most), math.nan)
+        for i, members in crossings.items():
+            values[i][: len(members)] = [crossing[name] for crossing in members]
+        out[variable] = ((*line_dims, "crossing"), values, {"long_name": text})
+    return out
 
 
 def read_map(path: Path) -> xr.Dataset:
