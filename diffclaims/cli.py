@@ -15,6 +15,10 @@ from diffclaims.errors import DiffclaimsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.studies.mutants", "check that every claim rejects subjects that are wrong"),
     "calibrate": ("diffclaims.studies.calibrate", "measure how often claims hold where they must not"),
+    "error-rates": (
+        "diffclaims.studies.error_rates",
+        "how often the verdict rule is wrong on seeds of nothing",
+    ),
     "converge": ("diffclaims.studies.converge", "how fast finite size approaches the theory, in named cases"),
     "compare": (
         "diffclaims.studies.compare",

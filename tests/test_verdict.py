@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from diffclaims.api.evidence import evidence, most_against
 from diffclaims.api.verdict import Effect, Outcome, Verdict, combine, quantile
 from diffclaims.errors import InvalidInput
 
@@ -79,9 +80,9 @@ def test_the_rule_is_odd(value, stderr, accuracy, n_seeds):
 
 
 def test_finite_samples():
-    one = Effect.from_samples("x", [1.0, 2.0, 3.0, 6.0])
+    one = Effect.from_samples("x", [1.0, 2.0, 4.0, 6.0])
     assert one.value == 3
-    assert one.stderr == pytest.approx(stats.sem([1, 2, 3, 6]))
+    assert one.stderr == pytest.approx(math.sqrt(math.pi / 2) * stats.sem([1, 2, 4, 6]))
     assert one.n_seeds == 4
 
 
@@ -90,37 +91,65 @@ def test_one_sample_decides_nothing():
     assert Effect.from_samples("x", [math.inf]).outcome is INCONCLUSIVE
 
 
-def test_infinite_samples_decide_when_so_many_cannot_agree_by_chance():
+@pytest.mark.parametrize("size", [0.1, math.inf])
+def test_eight_that_agree_decide_and_seven_do_not(size):
     for sign, outcome in ((1, HOLDS), (-1, FAILS)):
-        assert Effect.from_samples("x", [sign * math.inf] * 10).outcome is outcome
-        few = Effect.from_samples("x", [sign * math.inf] * 9)
+        assert Effect.from_samples("x", [sign * size] * 8).outcome is outcome
+        few = Effect.from_samples("x", [sign * size] * 7)
         assert few.outcome is INCONCLUSIVE
-        assert "run at least 1 more seeds" in few.sentence()
-
-
-def test_few_mixed_samples_decide_nothing():
-    one = Effect.from_samples("x", [1.0, 1.1, 1.2, math.inf])
-    assert one.outcome is INCONCLUSIVE
-    assert "run at least 6 more seeds" in one.sentence()
+        assert "7 seeds can agree by chance; 8 that agree decide; about 1 more seeds" in few.sentence()
 
 
 @pytest.mark.parametrize(
     ("values", "outcome"),
     [
         ([0.5] * 6 + [math.inf] * 6, HOLDS),
-        ([-0.5] + [math.inf] * 11, INCONCLUSIVE),
-        ([-0.5] + [math.inf] * 14, HOLDS),
+        ([-0.5] + [math.inf] * 10, INCONCLUSIVE),
+        ([-0.5] + [math.inf] * 15, HOLDS),
         ([0.5, 0.6] + [-math.inf] * 20, FAILS),
         ([-math.inf] * 8 + [math.inf] * 8, INCONCLUSIVE),
+        ([0.0] + [0.5] * 9, INCONCLUSIVE),
+        ([0.0] * 2 + [0.5] * 20, HOLDS),
     ],
 )
-def test_many_mixed_samples_are_judged_by_the_sign_test(values, outcome):
-    # The lower limit of the median is at or above the threshold exactly when so few values lie below
-    # it that a fair coin would do so with less than the tail probability of 3 sigma.
-    below, n = sum(v < 0 for v in values), len(values)
-    significant = stats.binom.cdf(min(below, n - below), n, 0.5) <= stats.norm.sf(3)
-    assert significant == (outcome is not INCONCLUSIVE)
-    assert Effect.from_samples("x", values).outcome is outcome
+def test_seeds_are_judged_by_how_many_lie_against(values, outcome):
+    one = Effect.from_samples("x", values)
+    assert one.outcome is outcome
+    against = min(sum(v <= 0 for v in values), sum(v >= 0 for v in values))
+    assert (evidence(len(values), against) >= 100) == (outcome is not INCONCLUSIVE)
+    low, high = one.limits
+    assert (low > 0 or high < 0) == (outcome is not INCONCLUSIVE)
+
+
+def test_the_decision_threshold_is_the_distance_to_the_limit():
+    one = Effect.from_samples("x", np.arange(1.0, 25.0), threshold=3.0, accuracy=0.5)
+    assert one.limits == (5.0, 20.0)
+    assert one.bar == 12.5 - 5.0 + 0.5
+    assert one.outcome is HOLDS
+    assert Effect.from_samples("x", np.arange(1.0, 25.0), threshold=4.5, accuracy=0.5).outcome is INCONCLUSIVE
+
+
+@pytest.mark.parametrize("n", [1, 5, 12])
+def test_evidence_is_fair(n):
+    """Under a fair coin its mean is 1, so that it exceeds 100 with a probability of at most 1 %."""
+    values = [evidence(n, k) for k in range(n + 1)]
+    assert np.dot(stats.binom.pmf(np.arange(n + 1), n, 0.5), values) == pytest.approx(1)
+    assert evidence(0, 0) == pytest.approx(1)
+
+
+def test_evidence_grows_as_a_bet_does():
+    """From one look to the next it is multiplied by what a bet of that moment pays: on average by 1."""
+    for n, k in ((3, 0), (9, 2), (40, 11)):
+        mean = (evidence(n + 1, k) + evidence(n + 1, k + 1)) / 2
+        assert mean == pytest.approx(evidence(n, k), rel=1e-12)
+
+
+def test_most_against_is_the_last_that_decides():
+    for n in range(1, 200):
+        most = most_against(n)
+        assert most < 0 or evidence(n, most) >= 100
+        assert evidence(n, most + 1) < 100
+    assert [most_against(n) for n in (7, 8, 16, 24, 60)] == [-1, 0, 1, 4, 16]
 
 
 def test_nan_and_nothing_are_refused():
@@ -129,10 +158,25 @@ def test_nan_and_nothing_are_refused():
             Effect.from_samples("x", values)
 
 
-def test_false_alarms_under_the_null_are_as_rare_as_promised():
-    samples = np.random.default_rng(0).standard_normal((20_000, 3))
-    share = np.mean([Effect.from_samples("x", s).outcome is HOLDS for s in samples])
-    assert share == pytest.approx(stats.norm.sf(3), abs=4 * math.sqrt(stats.norm.sf(3) / 20_000))
+def test_false_alarms_are_rare_when_every_seed_is_looked_at():
+    """Skewed values, whose median is the threshold."""
+    values = np.random.default_rng(0).exponential(size=(2000, 24)) - np.log(2)
+    looks = range(3, 25)
+    held = [any(Effect.from_samples("x", v[:n]).outcome is HOLDS for n in looks) for v in values[:600]]
+    assert np.mean(held) <= 0.01 + 4 * math.sqrt(0.01 / 600)
+
+
+def test_one_of_many_effects_must_fail_more_surely():
+    good, bad = Effect.from_samples("good", [1.0] * 8), Effect.from_samples("bad", [-1.0] * 8)
+    assert Verdict([bad]).outcome is FAILS
+    both = Verdict([good, bad])
+    assert both.outcome is INCONCLUSIVE
+    assert both.worst is bad
+    assert "chance alone would let one fail too often" in both.sentence()
+    assert Verdict([bad, bad]).outcome is FAILS
+    surely = Effect.from_samples("bad", [-1.0] * 10)
+    assert Verdict([Effect.from_samples("good", [1.0] * 10), surely]).outcome is FAILS
+    assert Verdict([good, effect(-1.0, accuracy=0.1)]).outcome is FAILS
 
 
 def test_more_seeds_would_just_decide():
@@ -165,7 +209,12 @@ def test_sentences():
     )
     assert "about 10 more seeds would decide it" in effect(0.1, stderr=0.05, n_seeds=4).sentence()
     assert "a tie within the accuracy: refine the numerics" in effect(0.0, accuracy=0.1).sentence()
-    assert "one seed has no standard error" in effect(0.3, n_seeds=1).sentence()
+    assert "one seed decides nothing; run at least 7 more seeds" in effect(0.3, n_seeds=1).sentence()
+    by_seed = Effect.from_samples("x", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    assert by_seed.sentence() == (
+        "x = +0.45 (median of 8 seeds, limits +0.1 and +0.8), threshold 0: holds "
+        "(0 of 8 seeds lie on the other side; up to 0 may)"
+    )
 
 
 def test_a_conjunction():

@@ -1,14 +1,17 @@
 """From an effect size and its uncertainty to holds, fails or inconclusive: one rule for every claim.
 
-A claim holds when each of its effects lies at least one *bar* above its threshold, fails when one
-lies as far below, and is inconclusive between. The bar is three standard errors in the limit of
-many repetitions, or the stated numerical accuracy of an exact subject, whichever is larger.
+An effect that was measured with several seeds is judged by its median: it holds when so few seeds lie at or below
+the threshold that a median there would let that happen with a probability of at most 1 %, whatever the
+distribution and however often one looked (`diffclaims.api.evidence`). Fewer than 8 seeds decide nothing: 7 seeds of
+nothing agree in one case of 64. It fails in the same way on the other side.
+An effect of an exact subject holds when it lies above its threshold by more than the stated numerical accuracy. One
+that is known with a standard error, but not by seed, must lie above it by three of them; if few repetitions gave
+the standard error, by the Student-t quantile of the tail probability of three sigma, 0.00135.
 
-Few repetitions estimate their own spread badly, so three standard errors of five seeds would say
-"holds" far more often than three sigma should. The factor is therefore the Student-t quantile with
-the one-sided tail probability of three sigma, 0.00135: 235.8, 19.2, 9.2, 6.6, 4.1, 3.3 for 2, 3, 4,
-5, 10, 30 repetitions. One repetition says nothing about its spread: its bar is infinite.
-The rule is ours.
+The *decision threshold* is how far from its threshold an effect must lie, by this rule. A claim holds when all its
+effects hold. It fails when the mean evidence of its effects that they fail is decisive: the mean is evidence of
+the same kind under any dependence (Vovk and Wang, arXiv:1912.06116), while one of many effects would fail
+more often than each of them. The rule is ours.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, ndtr, stdtrit
+from scipy.special import ndtr, stdtrit
 
+from diffclaims.api.evidence import DECISIVE, FEWEST_SEEDS, evidence, most_against
 from diffclaims.errors import InvalidInput
 
 #: How many standard errors decide, in the limit of many repetitions.
@@ -42,7 +46,7 @@ class Outcome(StrEnum):
 
 
 def quantile(n_seeds: int) -> float:
-    """Return how many standard errors make the bar for `n_seeds` repetitions.
+    """Return how many standard errors decide, for one that `n_seeds` repetitions gave.
 
     Parameters
     ----------
@@ -76,7 +80,7 @@ class Effect:
     threshold : float
         What the effect must exceed; finite.
     stderr : float
-        Standard error of `value`, >= 0; +inf when it cannot be told.
+        Standard error of `value`, >= 0; +inf when it cannot be told. Where there are `samples`, they decide.
     accuracy : float
         Absolute numerical accuracy of `value`, >= 0.
     n_seeds : int
@@ -145,13 +149,9 @@ class Effect:
         Returns
         -------
         Effect
-            Finite values: their mean and its standard error. Infinite ones among them, or nothing else: the
-            median, with the `stderr` for which the verdict rule says
-            exactly what the order statistics say: the claim holds when the distribution-free lower
-            limit of the median, at the tail probability of 3 sigma, is at or above the threshold.
-            That limit exists from 10 repetitions on; with fewer, `stderr` is infinite and the effect
-            inconclusive: infinite values have no spread that would tell how sure they are, and fewer than 10
-            may agree by chance.
+            Its value is the median. Of the two middle values of an even number, of which one is infinite, it is
+            the one nearer to the threshold. `stderr` is that of a median of normal values, for comparisons
+            between runs; it is infinite where a value is.
         """
         samples = np.asarray(values_per_seed, dtype=np.float64).ravel()
         values = np.sort(samples)
@@ -163,11 +163,11 @@ class Effect:
                 "hold at least one value and no NaN",
                 "leave out repetitions that measured nothing, and say so",
             )
-        if np.isfinite(values).all():
-            value = float(values.mean())
-            stderr = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
-        else:
-            value, stderr = _median_and_stderr(values, threshold)
+        value, stderr = _median(values, threshold), 0.0
+        if not np.isfinite(values).all():
+            stderr = math.inf
+        elif n > 1:
+            stderr = math.sqrt(math.pi / 2) * float(values.std(ddof=1)) / math.sqrt(n)
         return cls(
             name=name,
             value=value,
@@ -184,21 +184,53 @@ class Effect:
         return self.value - self.threshold
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """Lower and upper limit of the median over seeds, each wrong in at most 1 % of all cases."""
+        n = len(self.samples)
+        most = most_against(n)
+        if most < 0:
+            return -math.inf, math.inf
+        ordered = sorted(self.samples)
+        return ordered[most], ordered[n - 1 - most]
+
+    @property
     def bar(self) -> float:
-        """How far from the threshold counts as decided, in the units of the effect."""
+        """The decision threshold: how far from the threshold counts as decided, in the units of the effect."""
         if self.n_seeds == 1:
             return math.inf
-        return max(self.accuracy, quantile(self.n_seeds) * self.stderr)
+        if not self.samples:
+            return max(self.accuracy, quantile(self.n_seeds) * self.stderr)
+        low, high = self.limits
+        to_limit = [0.0 if a == b else a - b for a, b in ((self.value, low), (high, self.value))]
+        if self.margin == 0:
+            return max(to_limit) + self.accuracy
+        return to_limit[self.margin < 0] + self.accuracy
+
+    def _against(self, side: int) -> int:
+        """How many seeds do not lie beyond the threshold, and beyond the accuracy, on a side: +1 or -1."""
+        return sum(side * (x - self.threshold) <= self.accuracy for x in self.samples)
 
     @property
     def outcome(self) -> Outcome:
         """The verdict rule, for this effect alone."""
+        if self.samples:
+            most = most_against(len(self.samples))
+            if self._against(1) <= most:
+                return Outcome.HOLDS
+            return Outcome.FAILS if self._against(-1) <= most else Outcome.INCONCLUSIVE
         margin, bar = self.margin, self.bar
         if bar == math.inf or margin == 0:
             return Outcome.INCONCLUSIVE
         if margin >= bar:
             return Outcome.HOLDS
         return Outcome.FAILS if margin <= -bar else Outcome.INCONCLUSIVE
+
+    @property
+    def evidence_of_failure(self) -> float:
+        """Evidence that the effect lies below its threshold: by seeds, or infinite where it is known to."""
+        if self.samples:
+            return evidence(len(self.samples), self._against(-1))
+        return math.inf if self.outcome is Outcome.FAILS else 0.0
 
     @property
     def more_seeds(self) -> int | None:
@@ -210,12 +242,22 @@ class Effect:
         if self.outcome is not Outcome.INCONCLUSIVE or self.n_seeds < 2:
             return None
         distance = abs(self.margin)
-        if not math.isfinite(self.stderr) or distance <= self.accuracy or distance == 0:
+        if distance <= self.accuracy or distance == 0:
             return None
-        spread = self.stderr * math.sqrt(self.n_seeds)
+        if self.samples:
+            against = self._against(1 if self.margin > 0 else -1)
+            share = against / len(self.samples)
 
-        def decided(n: int) -> bool:
-            return quantile(n) * spread <= distance * math.sqrt(n)
+            def decided(n: int) -> bool:
+                return against + (n - self.n_seeds) * share <= most_against(n)
+
+        elif not math.isfinite(self.stderr):
+            return None
+        else:
+            spread = self.stderr * math.sqrt(self.n_seeds)
+
+            def decided(n: int) -> bool:
+                return quantile(n) * spread <= distance * math.sqrt(n)
 
         low, high = self.n_seeds, 2 * self.n_seeds
         while not decided(high):
@@ -229,7 +271,13 @@ class Effect:
 
     def sentence(self) -> str:
         """Say the effect, its uncertainty, the outcome and what decides, in one line."""
-        if self.n_seeds or self.stderr:
+        if self.samples:
+            low, high = self.limits
+            spread = f" (median of {self.n_seeds} seeds"
+            spread += (
+                f", limits {low:+.4g} and {high:+.4g})" if math.isfinite(low) or math.isfinite(high) else ")"
+            )
+        elif self.n_seeds or self.stderr:
             spread = f" +- {self.stderr:.2g}"
         else:
             spread = f" +- {self.accuracy:.2g} (numerical)" if self.accuracy else ""
@@ -239,12 +287,34 @@ class Effect:
 
     def _why(self) -> str:
         if self.n_seeds == 1:
-            return "one seed has no standard error; run at least 2 more seeds"
+            return f"one seed decides nothing; run at least {FEWEST_SEEDS - 1} more seeds"
         if self.undecided:
             return self.undecided
-        if not math.isfinite(self.stderr):
-            more = f"at least {10 - self.n_seeds} more seeds" if self.n_seeds < 10 else "more seeds"
-            return f"some seeds never get there; run {more}"
+        if self.samples:
+            text, helps = self._why_by_seed(), True
+        elif not math.isfinite(self.stderr):
+            return "some seeds never get there, and their values are not at hand"
+        else:
+            text, helps = self._why_by_error()
+        if self.outcome is not Outcome.INCONCLUSIVE:
+            return text
+        if abs(self.margin) <= self.accuracy or not helps:
+            return f"{text}; a tie within the accuracy: refine the numerics if it should not be one"
+        more = self.more_seeds
+        if more is not None:
+            return f"{text}; about {more} more seeds would decide it"
+        return f"{text}; no realistic number of seeds would decide it"
+
+    def _why_by_seed(self) -> str:
+        n = len(self.samples)
+        most = most_against(n)
+        if most < 0:
+            return f"{n} seeds can agree by chance; {FEWEST_SEEDS} that agree decide"
+        side = 1 if self.margin >= 0 else -1
+        return f"{self._against(side)} of {n} seeds lie on the other side; up to {most} may"
+
+    def _why_by_error(self) -> tuple[str, bool]:
+        """What decides, and whether more seeds would help."""
         in_errors = bool(self.stderr) and quantile(self.n_seeds) * self.stderr >= self.accuracy
         if in_errors:
             unit, limit = " s.e.", quantile(self.n_seeds)
@@ -255,38 +325,17 @@ class Effect:
             limit = self.bar
             exact = "all seeds agree" if self.n_seeds else "exact"
             rule = f"holds above +{limit:.2g}, fails below -{limit:.2g}" if limit else exact
-        text = f"margin {margin}; {rule}"
-        if self.outcome is not Outcome.INCONCLUSIVE:
-            return text
-        more_seeds = self.more_seeds
-        if more_seeds is not None:
-            return f"{text}; about {more_seeds} more seeds would decide it"
-        if in_errors:
-            return f"{text}; no realistic number of seeds would decide it"
-        return f"{text}; a tie within the accuracy: refine the numerics if it should not be one"
+        return f"margin {margin}; {rule}", in_errors
 
 
-def _median_and_stderr(values: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Median of sorted values, some infinite, and the error that the order statistics give it."""
+def _median(values: np.ndarray, threshold: float) -> float:
+    """Median of sorted values, some of which may be infinite."""
     n = values.size
     low, high = float(values[(n - 1) // 2]), float(values[n // 2])
     if math.isfinite(low) and math.isfinite(high):
-        median = (low + high) / 2
-    else:
-        # The two middle values may be of different kinds; the one nearer to the threshold is the
-        # cautious choice.
-        median = min(low, high, key=lambda v: abs(v - threshold))
-    # Largest k with P(at most k of n values lie below the median) <= TAIL: then values[k] is the
-    # lower limit, values[n - 1 - k] the upper one.
-    below = bdtr(np.arange(n), n, 0.5)
-    k = int(np.searchsorted(below, TAIL, side="right")) - 1
-    if k < 0:
-        return median, math.inf
-    limit = float(values[k] if median > threshold else values[n - 1 - k])
-    if not math.isfinite(median):
-        decided = limit > threshold if median > threshold else limit < threshold
-        return median, 0.0 if decided else math.inf
-    return median, abs(median - limit) / quantile(n)
+        return (low + high) / 2
+    # The two middle values may be of different kinds; the one nearer to the threshold is the cautious choice.
+    return min(low, high, key=lambda v: abs(v - threshold))
 
 
 _SEVERITY = {Outcome.FAILS: 0, Outcome.INCONCLUSIVE: 1, Outcome.HOLDS: 2, Outcome.NOT_RUN: 3}
@@ -303,7 +352,7 @@ def combine(outcomes: Iterable[Outcome]) -> Outcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The conjunction of several effects.
+    """Several effects that must all hold.
 
     Parameters
     ----------
@@ -320,20 +369,33 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """Fails if any effect fails, holds if all hold, else inconclusive."""
-        return combine(e.outcome for e in self.effects)
+        """Holds if all effects hold, fails if their mean evidence of failure is decisive, else inconclusive."""
+        combined = combine(e.outcome for e in self.effects)
+        if combined is Outcome.FAILS and self.evidence_of_failure < DECISIVE:
+            return Outcome.INCONCLUSIVE
+        return combined
+
+    @property
+    def evidence_of_failure(self) -> float:
+        """Mean evidence of the effects that they lie below their thresholds."""
+        return sum(e.evidence_of_failure for e in self.effects) / len(self.effects)
 
     @property
     def worst(self) -> Effect:
         """The effect that decides: by outcome (fails, inconclusive, holds), then by least margin.
 
-        The outcome comes first because effects may have different bars: a small margin that is
-        known exactly is stronger than a larger one that is not resolved.
+        The outcome comes first because effects may have different decision thresholds: a small margin that
+        is known exactly is stronger than a larger one that is not resolved.
         """
         return min(self.effects, key=lambda e: (_SEVERITY[e.outcome], e.margin))
 
     def sentence(self) -> str:
         """The worst effect in one line, and how many others stand behind it."""
-        others = len(self.effects) - 1
-        tail = f" [the weakest of {others + 1} effects]" if others else ""
+        n = len(self.effects)
+        tail = f" [the weakest of {n} effects]" if n > 1 else ""
+        if self.worst.outcome is not self.outcome and self.outcome is Outcome.INCONCLUSIVE:
+            tail = (
+                f" [one of {n} effects, of which chance alone would let one fail too often: inconclusive; "
+                f"mean evidence {self.evidence_of_failure:.3g} of {DECISIVE:g}, a few more seeds would decide it]"
+            )
         return self.worst.sentence() + tail

@@ -2,6 +2,7 @@
 
 from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import N_POINTS, learning_curves
+from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
 from diffclaims.plots.speciation import draw_speciation
 from diffclaims.plots.style import COLORS, save
@@ -10,6 +11,7 @@ __all__ = [
     "COLORS",
     "N_POINTS",
     "draw_convergence",
+    "draw_error_rates",
     "draw_map",
     "draw_speciation",
     "learning_curves",

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.extras import need
-from diffclaims.storage import netcdf as storage
-
-if TYPE_CHECKING:
-    pass
 from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import learning_curves
+from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
 from diffclaims.plots.speciation import draw_speciation
 from diffclaims.plots.style import save
+from diffclaims.storage import netcdf as storage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "file", metavar="FILE", help="a map, recorded learning curves or U-turns, or a convergence"
+        "file", metavar="FILE", help="a map, recorded curves or U-turns, a convergence, or error rates"
     )
     parser.add_argument("--finite", metavar="FILE", help="curves of a finite size, drawn on top as points")
     parser.add_argument("--out", required=True, metavar="PNG", help="the picture; .svg and .pdf work as well")
@@ -46,13 +43,16 @@ def run(args: argparse.Namespace) -> int:
         ax = draw_map(read_map(Path(args.file)))
     elif kind == "speciation":
         ax = draw_speciation(ds)
+    elif kind == "error-rates":
+        ax = draw_error_rates(ds)
     elif kind == "convergence":
         ax = draw_convergence(ds)
     elif kind == "curves":
         ax = learning_curves(ds, storage.read_dataset(Path(args.finite)) if args.finite else None)
     else:
         raise BaselineError(
-            f"{args.file} has schema {kind!r}; 'plot' draws a 'map', 'curves' or a 'convergence'"
+            f"{args.file} has schema {kind!r}; 'plot' draws a 'map', 'curves', 'speciation', a 'convergence' or "
+            "'error-rates'"
         )
     save(ax.figure, Path(args.out), dpi=args.dpi)
     print(f"drawn to {args.out}")

@@ -74,6 +74,21 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_seeds",),
     ),
+    "error-rates": Schema(
+        {
+            "one_look": Variable(
+                ("rule", "distribution", "n_seeds", "verdict"), "1", "repetitions that decide, at one look"
+            ),
+            "every_look": Variable(
+                ("rule", "distribution", "verdict"),
+                "1",
+                "repetitions that decide, at a look after every seed",
+            ),
+            "claim": Variable(("correlation", "verdict"), "1", "the same, of claims of several effects"),
+            "seeds_needed": Variable(("size", "test"), "1", "seeds that decide"),
+        },
+        increasing=("n_seeds", "size"),
+    ),
     "convergence": Schema(
         {
             "bias": Variable(

@@ -5,7 +5,7 @@
 provenance in the attributes of the root.
 
 The tolerance of a comparison comes from what both runs say about themselves, never from a number
-chosen here: the stored accuracy, and as many standard errors as the verdict rule asks for.
+chosen here: the stored accuracy, and as many standard errors as three sigma are with few seeds.
 """
 
 from __future__ import annotations

@@ -22,12 +22,14 @@ WORDS: Mapping[str, str] = {
     "controls": "n/m: of m negative controls that were run, n were rejected, as they must be. How many were not run "
     "follows.",
     "counterexample": "A case in the regime in which the claim fails, found by --explore. It counts.",
-    "decision threshold": "How far an effect must lie beyond its threshold to count as decided: three standard "
-    "errors, more with few seeds, or the stated accuracy.",
+    "decision threshold": "How far an effect must lie beyond its threshold to count as decided: the distance from "
+    "the median over seeds to its limit, which is wrong in at most 1 % of cases; or the stated accuracy.",
     "differs": "The result is not the recorded one, beyond the errors that both state.",
     "diffusion time": "How much noise was added: t in x_t = exp(-t) x_0 + sqrt(1 - exp(-2t)) noise.",
     "effect": "The number that is judged, for instance ln(tau_later/tau_first), with its uncertainty.",
     "expected failure": "A case that is known to fail, listed with the reason. It still shows as fails.",
+    "evidence": "What a bet that a median lies above its threshold has won. It reaches 100 with a probability of at "
+    "most 1 % where that is wrong, however often one looks. 100 decides.",
     "experiment": "One question to a subject: a mixture of classes, and a model.",
     "explored": "The regime was searched by --explore for the case of least margin.",
     "fails": "An effect lies below its threshold by more than the decision threshold: the opposite was seen.",
@@ -37,6 +39,7 @@ WORDS: Mapping[str, str] = {
     "invalid": "The subject broke its contract, so that nothing is concluded about the claim.",
     "margin": "Effect minus threshold, of the case that decides: the worst outcome, and of those the least margin.",
     "missing": "There is no baseline to compare with.",
+    "median": "The value that half of the seeds exceed: what a typical seed gives.",
     "mutant": "A subject that is wrong on purpose. A claim must not let those pass that it names.",
     "not run": "Nothing was measured; the number in brackets leads to the reason.",
     "null": "A case in which nothing differs between the classes, so that an order must not hold.",

@@ -81,7 +81,7 @@ class Wrong(Toy):
 SUBJECT = Toy("toy")
 FASTER = Toy("toy", scale=1.5)
 BACKWARDS = Toy("backwards", sign=-1.0)
-NOISY = Toy("noisy", seeds=5, spread=0.02)
+NOISY = Toy("noisy", seeds=8, spread=0.02)
 VAGUE = Toy("vague", seeds=3, spread=0.5)
 NAN = Wrong("nan", "nan")
 REFUSES = Wrong("refuses", "refuses")
