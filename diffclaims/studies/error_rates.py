@@ -99,7 +99,7 @@ def _student(name: str, rng: np.random.Generator, n: int, looks: int) -> tuple[N
     k = np.arange(1, looks + 1)
     centre = x.cumsum(axis=1) / k
     variance = ((x**2).cumsum(axis=1) - k * centre**2) / np.maximum(k - 1, 1)
-    bar = _bars(looks) * np.sqrt(np.maximum(variance, 0) / k)
+    bar = _bars(looks) * np.sqrt(np.maximum(variance, 1e-300) / k)
     return centre >= bar, centre <= -bar
 
 
@@ -145,7 +145,7 @@ def _cost(rng: np.random.Generator, n: int) -> NDArray[np.int64]:
         against = (x <= 0).cumsum(axis=1)
         centre = x.cumsum(axis=1) / k
         variance = ((x**2).cumsum(axis=1) - k * centre**2) / np.maximum(k - 1, 1)
-        bar = _bars(MOST_SEEDS) * np.sqrt(np.maximum(variance, 0) / k)
+        bar = _bars(MOST_SEEDS) * np.sqrt(np.maximum(variance, 1e-300) / k)
         one_look = np.array([_fixed(int(j)) for j in k])
         sign = against <= np.array([most_against(int(j)) for j in k])
         for j, held in enumerate((sign, against <= one_look, centre >= bar)):
