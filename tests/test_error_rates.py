@@ -87,3 +87,31 @@ def test_the_command_records_and_prints(tmp_path, capsys):
     assert main(["plot", str(tmp_path / "e.nc"), "--out", str(tmp_path / "e.png")]) == 0
     with pytest.raises(InvalidInput, match="be 1000 or more"):
         error_rates.error_rates(10)
+
+
+def lines(recorded):
+    """Rows of the two tables of the page."""
+    total = int(recorded.attrs["repetitions"])
+    worst = recorded[["one_look", "every_look"]].max("verdict")
+    for name in recorded["distribution"].values:
+        shown = []
+        for variable in ("one_look", "every_look"):
+            for rule in ("sign", "student"):
+                counts = worst[variable].sel(distribution=name, rule=rule)
+                count = int(counts.max())
+                low, high = error_rates.interval(max(count, 0), total)
+                shown.append(
+                    f"{100 * count / total:.2f} [{100 * low:.2f}, {100 * high:.2f}]" if count >= 0 else "-"
+                )
+        yield f"| {name} | {' | '.join(shown)} |"
+    for size in recorded["size"].values:
+        yield f"| {size:g} | {' | '.join(map(str, recorded['seeds_needed'].sel(size=size).values))} |"
+    for share in recorded["correlation"].values:
+        row = recorded["claim"].sel(correlation=share)
+        shown = [f"{100 * int(row.sel(verdict=v)) / total:.2f}" for v in ("holds", "fails")]
+        yield f"| {share:g} | {' | '.join(shown)} |"
+
+
+def test_the_page_shows_what_was_recorded(recorded):
+    page = (locate.baselines_dir().parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert [line for line in lines(recorded) if line not in page] == []
