@@ -179,8 +179,13 @@ class CaseResult:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the case came out as it should; what was not run says nothing against it."""
-        return self.outcome is Outcome.NOT_RUN or self.outcome in self.case.expect
+        """Whether the case came out as it should; what was not run says nothing against it.
+
+        An effect of the wrong size is never as it should be, not even where the claim is to fail.
+        """
+        if self.verdict is None:
+            return True
+        return self.verdict.size is not Outcome.FAILS and self.outcome in self.case.expect
 
     def sentence(self) -> str:
         """One line: the verdict, or why there is none."""

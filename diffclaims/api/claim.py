@@ -16,12 +16,15 @@ from types import ModuleType
 import xarray as xr
 
 from diffclaims.api.case import WORD, WORD_RULE, Case, CaseResult, Role
+from diffclaims.api.identities import Checked
+from diffclaims.api.sizes import size_effects
 from diffclaims.api.space import Space
-from diffclaims.api.subject import MEASURES, Subject, experiments_of
+from diffclaims.api.subject import MEASURES, SAME_MODEL, Subject, experiments_of
 from diffclaims.api.verdict import Effect, Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate
+from diffclaims.storage.reference import recorded_effects
 
 Measure = Callable[[Subject, Case], dict[str, xr.Dataset]]
 Judge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]]
@@ -152,8 +155,15 @@ class Claim:
             cases = [c.replace(**outside) if c.exact_only else c for c in cases]
         return tuple(cases)
 
-    def run(self, subject: Subject, case: Case) -> CaseResult:
+    def run(self, subject: Subject, case: Case, *, sizes: bool = True) -> CaseResult:
         """Measure one case and judge it.
+
+        Parameters
+        ----------
+        subject : Subject
+        case : Case
+        sizes : bool
+            Whether effects of the random-features model must have the size that the theory's records state.
 
         Returns
         -------
@@ -169,8 +179,11 @@ class Claim:
         verdict, data, reason = None, {}, _cannot(subject, self, case)
         if not reason:
             try:
-                data = self.measure(subject, case)
-                verdict = Verdict(self.judge(case, data))
+                asked = Checked(subject)
+                data = self.measure(asked, case)
+                effects = self.judge(case, data)
+                known = self._known_sizes(subject, case) if sizes else {}
+                verdict = Verdict(effects, size_effects(effects, known, subject.tags, asked.fewest_samples))
             except NotMeasured as error:
                 verdict, data, reason = None, {}, str(error) or "the subject gave no reason"
         return CaseResult(
@@ -182,6 +195,12 @@ class Claim:
             seconds=time.perf_counter() - start,
             reason=reason,
         )
+
+    def _known_sizes(self, subject: Subject, case: Case) -> Mapping[str, float]:
+        """The theory's effects of a case, for the same model. What a learned score does it does not say."""
+        if subject.tags.model != SAME_MODEL or (subject.tags.stochastic and "speciation" in self.measures):
+            return {}
+        return recorded_effects(self.id, case.name, case.experiments)
 
 
 def _cannot(subject: Subject, claim: Claim, case: Case) -> str:

@@ -20,6 +20,10 @@ MEASURES: dict[str, str] = {
 }
 
 
+#: The model that the theory solves, and that experiments on Gaussian mixtures state the sizes of.
+SAME_MODEL = "random-features"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tags:
     """What a subject can answer, and how well.
@@ -40,6 +44,11 @@ class Tags:
         Modules that must be importable for it to run.
     slow : bool
         Too long for a default run: measured only when asked for with ``--live NAME``.
+    model : str
+        What is trained. A subject on Gaussian mixtures is taken to be the random-features model of its
+        experiments, at its limit or at finite size, so that its answers must obey the model's identities
+        (`diffclaims.api.identities`) and effects must have the size that the theory gives; one that trains
+        something else says what, in a word of its own.
     """
 
     exact: bool
@@ -49,6 +58,7 @@ class Tags:
     gaussian: bool = True
     needs: tuple[str, ...] = ()
     slow: bool = False
+    model: str = SAME_MODEL
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measures", frozenset(self.measures))

@@ -350,6 +350,21 @@ def combine(outcomes: Iterable[Outcome]) -> Outcome:
     return min(counted, key=_SEVERITY.__getitem__, default=Outcome.NOT_RUN)
 
 
+def _worst(effects: Sequence[Effect]) -> Effect:
+    return min(effects, key=lambda e: (_SEVERITY[e.outcome], e.margin))
+
+
+def _mean_evidence(effects: Sequence[Effect]) -> float:
+    return sum(e.evidence_of_failure for e in effects) / len(effects)
+
+
+def _conjunction(effects: Sequence[Effect]) -> Outcome:
+    combined = combine(e.outcome for e in effects)
+    if combined is Outcome.FAILS and _mean_evidence(effects) < DECISIVE:
+        return Outcome.INCONCLUSIVE
+    return combined
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Several effects that must all hold.
@@ -358,27 +373,37 @@ class Verdict:
     ----------
     effects : sequence of Effect
         At least one.
+    sizes : sequence of Effect
+        How near each effect is to the size that it must have, where that is known.
     """
 
     effects: tuple[Effect, ...]
+    sizes: tuple[Effect, ...] = ()
 
-    def __init__(self, effects: Sequence[Effect]) -> None:
-        if not effects or not all(isinstance(e, Effect) for e in effects):
+    def __init__(self, effects: Sequence[Effect], sizes: Sequence[Effect] = ()) -> None:
+        if not effects or not all(isinstance(e, Effect) for e in [*effects, *sizes]):
             raise InvalidInput.of("effects", effects, "be one or more Effect", "measure something first")
         object.__setattr__(self, "effects", tuple(effects))
+        object.__setattr__(self, "sizes", tuple(sizes))
 
     @property
     def outcome(self) -> Outcome:
-        """Holds if all effects hold, fails if their mean evidence of failure is decisive, else inconclusive."""
-        combined = combine(e.outcome for e in self.effects)
-        if combined is Outcome.FAILS and self.evidence_of_failure < DECISIVE:
-            return Outcome.INCONCLUSIVE
-        return combined
+        """Holds if all effects hold, fails if their mean evidence of failure is decisive, else inconclusive.
+
+        What holds with a size that is wrong fails.
+        """
+        own = _conjunction(self.effects)
+        return Outcome.FAILS if own is Outcome.HOLDS and self.size is Outcome.FAILS else own
+
+    @property
+    def size(self) -> Outcome:
+        """The same of the sizes; not run where none are known."""
+        return _conjunction(self.sizes)
 
     @property
     def evidence_of_failure(self) -> float:
         """Mean evidence of the effects that they lie below their thresholds."""
-        return sum(e.evidence_of_failure for e in self.effects) / len(self.effects)
+        return _mean_evidence(self.effects)
 
     @property
     def worst(self) -> Effect:
@@ -387,7 +412,9 @@ class Verdict:
         The outcome comes first because effects may have different decision thresholds: a small margin that
         is known exactly is stronger than a larger one that is not resolved.
         """
-        return min(self.effects, key=lambda e: (_SEVERITY[e.outcome], e.margin))
+        if _conjunction(self.effects) is Outcome.HOLDS and self.size is Outcome.FAILS:
+            return _worst(self.sizes)
+        return _worst(self.effects)
 
     def sentence(self) -> str:
         """The worst effect in one line, and how many others stand behind it."""

@@ -21,6 +21,7 @@ from diffclaims.errors import (
     SubjectInvalid,
 )
 from diffclaims.storage import paths as locate
+from diffclaims.storage.reference import REFERENCE
 from diffclaims.suite import baselines
 from diffclaims.suite.loading import Column
 
@@ -137,7 +138,9 @@ class Runner:
         try:
             column.contract()
             assert column.subject is not None
-            result = claim.run(column.subject, case)
+            # What the sizes are compared with is not held against itself when it is recorded anew.
+            sizes = self.mode != "update" or column.name != REFERENCE
+            result = claim.run(column.subject, case, sizes=sizes)
         except (SubjectInvalid, BaselineError) as error:
             row.status, row.reason = "invalid", str(error)
             return row, error
@@ -225,9 +228,12 @@ def failure_text(claim: Claim, result: CaseResult) -> str:
     ]
     if case.note:
         lines.append(f"  case:  {case.note}")
-    shown = sorted(result.verdict.effects, key=lambda e: (e.outcome in case.expect, e.margin))[:_SHOWN]
+    if result.verdict.size is Outcome.FAILS:
+        lines.append("  the effect has the wrong size for the model that was asked")
+    every = [*result.verdict.effects, *(e for e in result.verdict.sizes if e.outcome is Outcome.FAILS)]
+    shown = sorted(every, key=lambda e: (e.outcome in case.expect, e.margin))[:_SHOWN]
     lines += [f"  {e.sentence()}" for e in shown]
-    hidden = len(result.verdict.effects) - len(shown)
+    hidden = len(every) - len(shown)
     if hidden:
         lines.append(f"  ... and {hidden} more effects")
     return "\n".join(lines)

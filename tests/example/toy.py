@@ -18,7 +18,11 @@ class Toy:
         self.name = name
         self.scale, self.seeds, self.spread, self.sign = scale, seeds, spread, sign
         self.tags = Tags(
-            exact=not seeds, stochastic=bool(seeds), measures=frozenset({"learning_curves"}), **tags
+            exact=not seeds,
+            stochastic=bool(seeds),
+            measures=frozenset({"learning_curves"}),
+            model="exponential",
+            **tags,
         )
         self.calls = 0
 

@@ -1,0 +1,278 @@
+"""Equations that every answer of the random-features model obeys, whatever the claim.
+
+They are known without solving the model: moments of the spectrum, the slope at which each class's losses begin to
+fall, detailed balance of U-turns. An answer that breaks one is not of the experiment that was asked: of other
+weights, of other variances, of classes under each other's names, of another clock. It is then invalid, and nothing
+is concluded from it. Identities are checked on each answer that a claim gets, of subjects of this model alone
+(`Tags.model`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.api.subject import SAME_MODEL, Subject, Tags
+from diffclaims.errors import SubjectInvalid
+from diffclaims.problem.experiment import Experiment
+from diffclaims.theory.neurons import Neurons, neurons
+
+Floats = NDArray[np.float64]
+
+#: Relative error of an identity that is allowed to an exact subject, beside its stated accuracy.
+EXACT = 0.01
+#: The same of a subject with seeds, and what 1/d adds; beside three standard errors.
+STOCHASTIC, BY_DIMENSION = 0.03, 3.0
+#: Dimension that is taken where a dataset does not state its own (attribute ``n_dims``).
+USUAL_DIMENSION = 100.0
+#: Where a loss has fallen by this much, its slope is read off; from two such points it is extrapolated to 0.
+FALLEN = (0.001, 0.003)
+#: From this diffusion time on a U-turn must have forgotten where it came from, to the second number.
+FORGOTTEN = (5.0, 0.1)
+
+
+class Checked:
+    """A subject whose answers are checked against the identities as they are given.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is asked.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.name = subject.name
+        #: Samples of the rarest class in what was answered so far; infinite where none are stated.
+        self.fewest_samples = np.inf
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.subject, name)
+
+    @property
+    def tags(self) -> Tags:
+        """Those of the subject."""
+        return self.subject.tags
+
+    def learning_curves(self, experiment: Experiment) -> xr.Dataset:
+        """As the subject's, checked."""
+        found = self.subject.learning_curves(experiment)
+        if _same_model(self.tags, experiment) and isinstance(found, xr.Dataset):
+            if "n_samples" in found.attrs:
+                rarest = float(found.attrs["n_samples"]) * float(experiment.mixture.weights.min())
+                self.fewest_samples = min(self.fewest_samples, rarest)
+            check_curves(found, experiment, self.tags, who=f"subject {self.name!r}, learning_curves")
+        return found
+
+    def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
+        """As the subject's, checked."""
+        found = self.subject.speciation(experiment, diffusion_times)
+        if _same_model(self.tags, experiment) and isinstance(found, xr.Dataset):
+            check_speciation(found, experiment, self.tags, who=f"subject {self.name!r}, speciation")
+        return found
+
+    def spectrum(self, experiment: Experiment) -> xr.Dataset:
+        """As the subject's, checked."""
+        found = self.subject.spectrum(experiment)
+        if _same_model(self.tags, experiment) and isinstance(found, xr.Dataset):
+            check_spectrum(found, experiment, self.tags, who=f"subject {self.name!r}, spectrum")
+        return found
+
+
+def _same_model(tags: Tags, experiment: Experiment) -> bool:
+    return tags.model == SAME_MODEL and experiment.data == "gaussian"
+
+
+def _types(experiment: Experiment) -> Neurons:
+    return neurons(experiment.mixture, experiment.model, n_normal=2)
+
+
+def initial_slopes(experiment: Experiment) -> Floats:
+    """Return how fast the loss of each class begins to fall, per unit of training time: shape (K,).
+
+    ``2 Delta kappa psi_p E[a_bar a_k]``, the expectation over neurons, ``a_k = E act'`` the response of a
+    neuron to class k and a_bar its mean over the classes with their weights. Test and training loss share it. Ours.
+    """
+    n, model = _types(experiment), experiment.model
+    mean = n.a @ experiment.mixture.weights
+    return np.asarray(2 * model.noise * model.kappa * model.psi_p * (n.weight @ (mean[:, None] * n.a)))
+
+
+def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who: str) -> None:
+    """Check that losses begin to fall as they must, class by class.
+
+    Raises
+    ------
+    SubjectInvalid
+        With the class, the slope and what it must be.
+    """
+    slopes = initial_slopes(experiment)
+    times = np.asarray(curves["training_time"].values, dtype=np.float64)
+    if slopes.size != curves.sizes.get("class"):
+        return  # the contract tells of it
+    for k, slope in enumerate(slopes):
+        expected = slope * times
+        at = np.searchsorted(expected, FALLEN)
+        # Curves that begin later do not show their beginning.
+        if at[1] >= times.size or at[0] == at[1] or expected[at[1]] > 3 * FALLEN[1]:
+            continue
+        low, high = expected[at]
+        for name in ("test_loss", "train_loss"):
+            loss = curves[name].transpose("class", "training_time", ...).values[k]
+            fallen = (1 - loss[at]) / expected[at].reshape(-1, *[1] * (loss.ndim - 1))
+            start = np.atleast_1d(fallen[0] + (fallen[0] - fallen[1]) * low / (high - low))
+            off = abs(float(start.mean()) - 1)
+            allowed = _allowed(curves, tags, start) + float(curves.attrs.get("accuracy", 0.0)) / low
+            if not off <= allowed:
+                raise SubjectInvalid(
+                    f"{who}: {name} of class {curves['class'].values[k]!r} begins to fall "
+                    f"{float(start.mean()):.3f} times as fast as the random-features model does, "
+                    f"which is known to {allowed:.2g}: "
+                    f"{slope:.4g} per unit of training time for {_named(experiment)}. {_HINT}"
+                )
+
+
+def check_spectrum(spectrum: xr.Dataset, experiment: Experiment, tags: Tags, *, who: str) -> None:
+    """Check mass and mean of the spectrum, the energy of each class in all of it, and how both agree by bulk.
+
+    Raises
+    ------
+    SubjectInvalid
+        With the identity, both sides and how near they must be.
+    """
+    if "bulk_mass" not in spectrum or "bulk_training_energy" not in spectrum:
+        return
+    n, model, m = _types(experiment), experiment.model, experiment.mixture
+    mass, mean = spectrum["bulk_mass"].values, spectrum["bulk_mean"].values
+    atom = float(spectrum.get("atom_mass", 0.0))
+    at = float(spectrum.get("atom_eigenvalue", 0.0))
+    population, training = (
+        spectrum[f"bulk_{name}_energy"].transpose("class", "bulk").values
+        for name in ("population", "training")
+    )
+    ratio = model.psi_p / model.psi_n
+    linear = model.signal * (n.weight @ n.a**2) * m.class_variance
+    rest = n.weight @ n.v2
+    allowed = _allowed(spectrum, tags) + float(spectrum.attrs.get("accuracy", 0.0))
+    sides: list[tuple[str, Floats, Floats]] = [
+        ("mass", np.array([mass.sum() + atom]), np.ones(1)),
+        ("first moment", np.array([mass @ mean + atom * at]), np.array([_trace(n, experiment)])),
+        ("population energy of each class", population.sum(axis=1), ratio * (linear + rest * (1 - atom))),
+        ("training energy of each class", training.sum(axis=1), ratio * (linear + rest)),
+    ]
+    if n.n_types == 1 and m.fractions.size == 1:
+        # Energies of the classes are of one matrix W W^T, so that they agree bulk by bulk, and with the eigenvalues.
+        share = (population / ratio - rest[:, None] * mass) / linear[:, None]
+        noise = model.noise * (m.weights @ n.a[0] ** 2) * share.mean(axis=0) + (m.weights @ n.s2[0]) * mass
+        sides += [
+            ("share of the first layer in each bulk, by class", share.ravel(), np.tile(share[0], len(share))),
+            ("eigenvalues of each bulk", mass * mean, m.weights @ training / ratio + noise),
+        ]
+    for name, left, right in sides:
+        off = float(np.abs(left - right).max() / np.abs(right).max())
+        if not off <= allowed:
+            raise SubjectInvalid(
+                f"{who}: {name} is {np.round(left, 4).tolist()}, and must be {np.round(right, 4).tolist()} within "
+                f"{allowed:.2g} for {_named(experiment)}. {_HINT}"
+            )
+    if "bulk_training_log" in spectrum and "bulk_edge" in spectrum:
+        _logs_inside(spectrum, training, who)
+
+
+def _trace(n: Neurons, experiment: Experiment) -> float:
+    """Mean diagonal entry of U: the first moment of its spectrum."""
+    model, m = experiment.model, experiment.mixture
+    diagonal = n.a**2 * (model.signal * m.class_variance + model.noise) + n.v2 + n.s2
+    return float(n.weight @ diagonal @ m.weights)
+
+
+def _logs_inside(spectrum: xr.Dataset, training: Floats, who: str) -> None:
+    """Check that the mean logarithm of the eigenvalues of each bulk lies between its edges."""
+    logs = spectrum["bulk_training_log"].transpose("class", "bulk").values
+    edges = np.log(spectrum["bulk_edge"].transpose("bulk", "side").values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(training > 0, logs / training, edges.mean(axis=1))
+    if (mean < edges[:, 0] - 1e-6).any() or (mean > edges[:, 1] + 1e-6).any():
+        raise SubjectInvalid(
+            f"{who}: bulk_training_log over bulk_training_energy is {np.round(mean, 3).tolist()}, and must lie "
+            f"between the logarithms of the edges of its bulk, {np.round(edges, 3).tolist()}. {_HINT}"
+        )
+
+
+def check_speciation(found: xr.Dataset, experiment: Experiment, tags: Tags, *, who: str) -> None:
+    """Check that U-turns are probabilities of one process, forget under full noise, and balance.
+
+    Raises
+    ------
+    SubjectInvalid
+        With the identity and by how much it is broken.
+    """
+    weights = experiment.mixture.weights
+    stays = found["return_probability"].transpose("class", "diffusion_time", ...)
+    if stays.sizes["class"] != weights.size:
+        return  # the contract tells of it
+    times = stays["diffusion_time"].values
+    allowed = 1e-6 + 3 * float(found["return_probability_stderr"].max()) if _has_errors(found) else 1e-6
+    if "transition" in found:
+        moves = found["transition"].transpose("class", "to_class", "diffusion_time", ...).values
+        on = np.arange(weights.size)
+        _need(
+            np.abs(moves.sum(axis=1) - 1).max(), 1e-5, "transition probabilities of a class add up to 1", who
+        )
+        apart = np.abs(moves[on, on] - stays.values).max()
+        _need(apart, 1e-5, "the diagonal of transition is return_probability", who)
+    mean = stays.mean("seed").values if "seed" in stays.dims else stays.values
+    late = times >= FORGOTTEN[0]
+    if late.any():
+        off = np.abs(mean[:, late] - weights[:, None]).max()
+        _need(
+            off,
+            FORGOTTEN[1] + allowed,
+            "a return under full noise has the probability of the class's weight",
+            who,
+        )
+    if tags.exact:
+        if weights.size == 2:
+            flow = weights[:, None] * (1 - mean)
+            _need(np.abs(flow[0] - flow[1]).max(), allowed, "as many U-turns lead from 0 to 1 as back", who)
+        elif "transition" in found:
+            flow = weights[:, None, None] * moves
+            _need(
+                np.abs(flow - flow.swapaxes(0, 1)).max(),
+                allowed,
+                "as many U-turns lead from k to l as back",
+                who,
+            )
+
+
+def _has_errors(found: xr.Dataset) -> bool:
+    return "return_probability_stderr" in found
+
+
+def _need(off: float, allowed: float, what: str, who: str) -> None:
+    if not off <= allowed:
+        raise SubjectInvalid(
+            f"{who}: {what}, within {allowed:.2g}; here this is off by {float(off):.3g}. {_HINT}"
+        )
+
+
+def _allowed(dataset: xr.Dataset, tags: Tags, by_seed: Floats | None = None) -> float:
+    """Relative error that is allowed: to an exact subject, or to one of finite size with few seeds."""
+    if tags.exact:
+        return EXACT
+    error = 0.0
+    if by_seed is not None and by_seed.size > 1:
+        error = 3 * float(by_seed.std(ddof=1)) / np.sqrt(by_seed.size)
+    return STOCHASTIC + BY_DIMENSION / float(dataset.attrs.get("n_dims", USUAL_DIMENSION)) + error
+
+
+def _named(experiment: Experiment) -> str:
+    m = experiment.mixture
+    return f"weights {np.round(m.weights, 4).tolist()} and variances {np.round(m.class_variance, 4).tolist()}"
+
+
+_HINT = (
+    "Answer the experiment that is asked, under the names of its classes; a subject of another model says so by "
+    "Tags(model=...)"
+)
