@@ -237,7 +237,7 @@ class Run:
     def _measure(self) -> None:
         if self.step in self._schedule.probes:
             with self._measuring("probe"):
-                found = self._probe(self._denoiser, batch=256 if self._device.type == "cpu" else 8192)
+                found = self._probe(self._denoiser, batch=256 if self._device.type == "cpu" else 2048)
                 self._check_finite("test loss", float(found["test_loss"].sum()))
                 self._keep("probe", found)
             self._status(seconds=self._rounded_seconds(), **self._shown(found))
