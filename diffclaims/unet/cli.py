@@ -50,7 +50,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--dry-run", action="store_true", help="print the runs and stop")
 
-    pilot = commands.add_parser("pilot", help="measure ways to train a preset here, and plan with the best")
+    _pilot_options(
+        commands.add_parser("pilot", help="measure ways to train a preset here, and plan with the best")
+    )
+
+    record = commands.add_parser("record", help="analyse finished runs and write them as recordings")
+    _choice(record)
+    record.add_argument("--out", type=Path, required=True, help="folder of the files")
+    record.add_argument("--sheets", type=Path, help="folder for PNG sheets of samples (needs matplotlib)")
+    record.add_argument(
+        "--made-by", default="", metavar="COMMAND", help="the training command, kept in the files"
+    )
+
+    status = commands.add_parser("status", help="show how far the runs are")
+    _choice(status)
+
+    check = commands.add_parser("check", help="send denoisers with known answers through the measurement")
+    check.add_argument("--data-dir", help="folder of the data set (default: $DIFFCLAIMS_DATA)")
+    check.add_argument("--resolution", type=int, help="side of the images (default: that of the data set)")
+    _dataset(check)
+    return parser
+
+
+def _pilot_options(pilot: argparse.ArgumentParser) -> None:
     _preset(pilot, "smoke")
     _device(pilot, "cpu")
     pilot.add_argument(
@@ -77,23 +99,6 @@ def _parser() -> argparse.ArgumentParser:
     pilot.add_argument(
         "--out", type=Path, default=Path("pilot.json"), help="file of all that is found (default: pilot.json)"
     )
-
-    record = commands.add_parser("record", help="analyse finished runs and write them as recordings")
-    _choice(record)
-    record.add_argument("--out", type=Path, required=True, help="folder of the files")
-    record.add_argument("--sheets", type=Path, help="folder for PNG sheets of samples (needs matplotlib)")
-    record.add_argument(
-        "--made-by", default="", metavar="COMMAND", help="the training command, kept in the files"
-    )
-
-    status = commands.add_parser("status", help="show how far the runs are")
-    _choice(status)
-
-    check = commands.add_parser("check", help="send denoisers with known answers through the measurement")
-    check.add_argument("--data-dir", help="folder of the data set (default: $DIFFCLAIMS_DATA)")
-    check.add_argument("--resolution", type=int, help="side of the images (default: that of the data set)")
-    _dataset(check)
-    return parser
 
 
 def _device(parser: argparse.ArgumentParser, default: str) -> None:
