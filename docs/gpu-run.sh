@@ -6,6 +6,7 @@
 # OUT gets pilot.json, run.log, recordings.tar.gz and sheets.tar.gz. SECONDS (570) is for all of it. Packages that are
 # missing here come from wheels in .whl; the images come from DIFFCLAIMS_DATA, or from .data. TOY=1 rehearses on a CPU.
 set -u
+python=${PYTHON:-python3}
 out=$(mkdir -p "$1" && cd "$1" && pwd) || exit 2
 deadline=${2:-570}
 cd "$(dirname "$0")/.." || exit 2
@@ -18,17 +19,17 @@ unet() { # SECONDS ARGUMENT...: a command that is ended after so many seconds
   local most=$1
   shift
   [ "$most" -gt 0 ] || return 124
-  timeout -k 5 "$most" python3 -m diffclaims.unet "$@"
+  timeout -k 5 "$most" $python -m diffclaims.unet "$@"
 }
-number() { python3 -c "print(max(0.0, $1))"; }
+number() { $python -c "print(round(max(0.0, $1), 2))"; }
 
 site=$work/site
 mkdir -p "$site" "$runs"
 for wheel in .whl/*.whl; do
   [ -e "$wheel" ] || continue
   name=$(basename "$wheel")
-  python3 -c 'import importlib.metadata as m, sys; m.version(sys.argv[1])' "${name%%-*}" 2> /dev/null ||
-    { say "unpacked: $name" && python3 -m zipfile -e "$wheel" "$site"; }
+  $python -c 'import importlib.metadata as m, sys; m.version(sys.argv[1])' "${name%%-*}" 2> /dev/null ||
+    { say "unpacked: $name" && $python -m zipfile -e "$wheel" "$site"; }
 done
 export PYTHONPATH=$PWD:$site${PYTHONPATH:+:$PYTHONPATH} DIFFCLAIMS_DATA=${DIFFCLAIMS_DATA:-$PWD/.data}
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${THREADS:-4}
@@ -53,7 +54,7 @@ unet $((2 * pilot + 60)) pilot --preset gpu9 "${asked[@]}" "${means[@]}" --secon
 last=60 least=20
 if unet 60 train --plan "$out/pilot.json" --results "$runs" --dry-run > "$work/runs.jsonl"; then
   choice=(--plan "$out/pilot.json") means=()
-  last=$(python3 -c 'import json, sys; print(60 * json.load(open(sys.argv[1]))["plan"]["last_run_minutes"])' \
+  last=$($python -c 'import json, sys; print(60 * json.load(open(sys.argv[1]))["plan"]["last_run_minutes"])' \
     "$out/pilot.json")
 else
   say "no plan: ${choice[*]}"
@@ -61,7 +62,7 @@ else
 fi
 
 say "classifiers, beside the training"
-timeout -k 5 300 python3 - "$work/runs.jsonl" "$runs/classifiers" << 'EOF' &
+OMP_NUM_THREADS=${THREADS:-8} timeout -k 5 300 $python - "$work/runs.jsonl" "$runs/classifiers" << 'EOF' &
 import json, sys
 from pathlib import Path
 from diffclaims.unet.config import RunConfig
@@ -86,7 +87,7 @@ done
 say "recording"
 unet 30 status "${choice[@]}" --results "$runs"
 wait "$classifiers"
-names=$(python3 -c 'import json, sys
+names=$($python -c 'import json, sys
 print(*dict.fromkeys(json.loads(line)["name"] for line in open(sys.argv[1])))' "$work/runs.jsonl")
 export OMP_NUM_THREADS=${THREADS:-2}
 recording=()
