@@ -62,7 +62,7 @@ else
 fi
 
 say "classifiers, beside the training"
-OMP_NUM_THREADS=${THREADS:-8} timeout -k 5 300 $python - "$work/runs.jsonl" "$runs/classifiers" << 'EOF' &
+OMP_NUM_THREADS=${THREADS:-8} timeout -k 5 $((deadline - reserve - SECONDS + 20)) $python - "$work/runs.jsonl" "$runs/classifiers" << 'EOF' &
 import json, sys
 from pathlib import Path
 from diffclaims.unet.config import RunConfig
