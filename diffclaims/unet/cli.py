@@ -16,8 +16,8 @@ from diffclaims.unet.config import RunConfig, parse_setting
 from diffclaims.unet.data.choice import DataConfig
 from diffclaims.unet.data.prepare import prepare
 from diffclaims.unet.data.registry import BUILT_IN, DEFAULT
-from diffclaims.unet.pilot.plan import TrainingPlan
-from diffclaims.unet.train.presets import PRESETS, runs, suiting
+from diffclaims.unet.train.plan import TrainingPlan
+from diffclaims.unet.train.presets import PRESETS, TOY, runs, suiting
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,28 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--dry-run", action="store_true", help="print the runs and stop")
 
-    pilot = commands.add_parser("pilot", help="measure ways to train a preset here, and plan with the best")
-    _preset(pilot, "smoke")
-    _device(pilot, "cpu")
-    pilot.add_argument(
-        "--seconds", type=float, default=45.0, help="time of measuring, warm-up apart (default: 45)"
-    )
-    pilot.add_argument(
-        "--budget", type=float, default=25.0, metavar="MINUTES", help="of the training to plan (default: 25)"
-    )
-    pilot.add_argument(
-        "--at-once", type=int, default=8, metavar="N", help="try up to N models at once (default: 8)"
-    )
-    pilot.add_argument(
-        "--compile",
-        action=argparse.BooleanOptionalAction,
-        help="also try torch.compile (default: on CUDA only)",
-    )
-    pilot.add_argument(
-        "--toy", action=argparse.BooleanOptionalAction, help="rehearse at toy size (default: on a CPU)"
-    )
-    pilot.add_argument(
-        "--out", type=Path, default=Path("pilot.json"), help="file of all that is found (default: pilot.json)"
+    _pilot_options(
+        commands.add_parser("pilot", help="measure ways to train a preset here, and plan with the best")
     )
 
     record = commands.add_parser("record", help="analyse finished runs and write them as recordings")
@@ -90,6 +70,35 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--resolution", type=int, help="side of the images (default: that of the data set)")
     _dataset(check)
     return parser
+
+
+def _pilot_options(pilot: argparse.ArgumentParser) -> None:
+    _preset(pilot, "smoke")
+    _device(pilot, "cpu")
+    pilot.add_argument(
+        "--seconds",
+        type=float,
+        default=45.0,
+        help="time of the pilot; what comes later is skipped (default: 45)",
+    )
+    pilot.add_argument(
+        "--budget", type=float, default=6.0, metavar="MINUTES", help="of the training to plan (default: 6)"
+    )
+    pilot.add_argument("--data-dir", help="folder of the data set (default: $DIFFCLAIMS_DATA)")
+    pilot.add_argument(
+        "--at-once", type=int, default=8, metavar="N", help="try up to N models at once (default: 8)"
+    )
+    pilot.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="also try torch.compile (default: on CUDA only)",
+    )
+    pilot.add_argument(
+        "--toy", action=argparse.BooleanOptionalAction, help="rehearse at toy size (default: on a CPU)"
+    )
+    pilot.add_argument(
+        "--out", type=Path, default=Path("pilot.json"), help="file of all that is found (default: pilot.json)"
+    )
 
 
 def _device(parser: argparse.ArgumentParser, default: str) -> None:
@@ -183,22 +192,33 @@ def _place(args: argparse.Namespace, plan: TrainingPlan | None = None) -> str:
 
 
 def _pilot(args: argparse.Namespace) -> int:
-    from diffclaims.unet.pilot.command import Request, pilot, report
+    from diffclaims.unet.pilot import pilot
 
-    request = Request(
-        preset=args.preset or "smoke",
-        only=args.only,
-        overrides=_settings(args),
-        device=_place(args),
+    device, preset = _place(args), args.preset or "smoke"
+    on_cuda = device.startswith("cuda")
+    toy = not on_cuda if args.toy is None else args.toy
+    settings = {**(TOY if toy else {}), **_settings(args)}
+    wanted = runs(preset, only=args.only, overrides=settings)
+    found = pilot(
+        wanted,
+        wanted[0].data.source.load(args.data_dir),
+        args.out,
+        preset=preset,
+        settings=settings,
+        device=device,
         seconds=args.seconds,
         budget=args.budget,
         at_once=args.at_once,
-        compiled=args.compile,
-        toy=args.toy,
+        compiled=on_cuda if args.compile is None else args.compile,
     )
-    found = pilot(request, args.out)
-    print(report(found, args.out))
-    return 0 if found["plan"]["enough"] else 1
+    plan = found["plan"]
+    for name, e in plan["experiments"].items():
+        print(f"{name:20s} {e['seeds']:3d} seeds of {e['steps']:6d} steps")
+    print(f"{plan['why']}; predicted: {plan['predicted_minutes']:.2f} of {args.budget:g} minutes")
+    if not plan["enough"]:
+        print("not all seeds fit, even at the fewest steps: raise --budget, or choose with --only")
+    print(f"next: python -m diffclaims.unet train --plan {args.out} --results RUNS")
+    return 0 if plan["enough"] else 1
 
 
 def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPlan | None) -> int:

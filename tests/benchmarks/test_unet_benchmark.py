@@ -19,7 +19,7 @@ from diffclaims.unet.measure.sampling import SAMPLERS, sample
 from diffclaims.unet.measure.wiener import ClassMoments
 from diffclaims.unet.model.options import Compute
 from diffclaims.unet.model.stepper import Stepper, build
-from diffclaims.unet.pilot import others
+from diffclaims.unet.train.loops import diffusers_loop, plain_loop
 
 CPU = torch.device("cpu")
 CONFIG = RunConfig.of("benchmark")
@@ -67,7 +67,7 @@ def test_training_step_of_two_models_in_turn(benchmark, data):
 
 @pytest.mark.benchmark(group="training step")
 def test_training_step_of_a_plain_loop(benchmark, data):
-    step = others.plain(CONFIG, data.train, CPU)
+    step = plain_loop(CONFIG, data.train, CPU)
     _measure(benchmark, lambda: step(0))
 
 
@@ -75,7 +75,7 @@ def test_training_step_of_a_plain_loop(benchmark, data):
 def test_training_step_of_diffusers(benchmark, data):
     pytest.importorskip("diffusers")
     try:
-        step = others.diffusers(CONFIG, data.train, CPU)
+        step = diffusers_loop(CONFIG, data.train, CPU)
     except RuntimeError as error:  # a torchvision for another torch, which diffusers imports
         pytest.skip(str(error))
     _measure(benchmark, lambda: step(0))

@@ -126,6 +126,20 @@ def test_reference_losses_are_those_of_the_filters():
     np.testing.assert_allclose(round_.wiener_loss([0.2, 2]), round_.isotropic_loss([0.2, 2]))
 
 
+def test_moments_of_the_same_images_are_kept_and_those_of_others_are_not():
+    x = _gaussian(np.random.default_rng(2), 50, np.ones(4))
+    kept = ClassMoments.of(x)
+    assert ClassMoments.of(x.copy()) is kept
+    other = x.copy()
+    other[0, 0, 0, 0] += 1
+    assert ClassMoments.of(other) is not kept
+    for i in range(20):
+        ClassMoments.of(x + np.float32(i + 1))
+    again = ClassMoments.of(x)
+    assert again is not kept  # only the last few are
+    np.testing.assert_array_equal(again.eigenvalues, kept.eigenvalues)
+
+
 def test_posterior_of_equal_classes_is_the_prior():
     m = ClassMoments(np.zeros(3), np.ones(3), np.eye(3))
     y = np.random.default_rng(0).normal(size=(5, 3))

@@ -28,7 +28,9 @@ from diffclaims.unet.measure.planted import GaussianDenoiser
 from diffclaims.unet.measure.probes import Probe
 from diffclaims.unet.measure.sampling import noise_grid, sample, starting_points, uturns
 from diffclaims.unet.measure.wiener import ClassMoments
-from diffclaims.unet.record.analyse import analyse
+from diffclaims.unet.model.stepper import build
+from diffclaims.unet.record.analyse import _with_start, analyse
+from diffclaims.unet.record.raw import RawRun
 from diffclaims.unet.train.run import train
 from tests.unet.synthetic import TINY
 
@@ -250,3 +252,15 @@ def test_the_command_line_trains_records_and_reports(source, tmp_path, monkeypat
     assert "1 of 1 seeds" in capsys.readouterr().out
     assert len(list((tmp_path / "out").glob("*.nc"))) == 2
     assert cli.main(["train", *words, "--device", "cuda"]) == (0 if torch.cuda.is_available() else 2)
+
+
+@pytest.mark.parametrize("objective", ["edm", "eps"])
+def test_step_0_of_a_recording_is_the_untrained_network(data, objective):
+    config = RunConfig.of("start", seed=3, **{**TINY, "objective": objective})
+    moments = tuple(ClassMoments.of(x) for x in data.population)
+    probe = Probe(data, config.probe, seed=3, moments=moments, device=CPU)
+    empty = RawRun(config, {}, np.array([1]), {k: v[None] for k, v in probe(build(config, CPU)).items()}, {})
+    found = _with_start(empty, data, moments)
+    assert found.steps.tolist() == [0, 1]
+    for values in found.probes.values():
+        np.testing.assert_array_equal(values[0], values[1])

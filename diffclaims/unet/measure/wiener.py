@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +27,21 @@ class ClassMoments:
 
     @classmethod
     def of(cls, images: Images) -> ClassMoments:
-        """Fit to images (n, 1, R, R); variances are population ones (divided by n)."""
+        """Fit to images (n, 1, R, R); variances are population ones (divided by n).
+
+        The last few answers are kept: all runs of a campaign ask for the moments of the same classes.
+        """
+        key = images.shape, hashlib.sha256(images.tobytes()).digest()
+        if key in _KNOWN:
+            return _KNOWN[key]
         x = images.reshape(len(images), -1).astype(np.float64)
         mean = x.mean(axis=0)
         values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
-        return cls(mean, np.maximum(values, 0.0), vectors)
+        found = cls(mean, np.maximum(values, 0.0), vectors)
+        while len(_KNOWN) >= _KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[key] = found
+        return found
 
     @property
     def total_variance(self) -> float:
@@ -57,3 +68,8 @@ class ClassMoments:
         """Apply the Wiener filter to rows y (n, d)."""
         gain = self.eigenvalues / (self.eigenvalues + sigma**2)
         return np.asarray(self.mean + ((y - self.mean) @ self.eigenvectors * gain) @ self.eigenvectors.T)
+
+
+#: Moments by the images they are of; more classes than these do not stand in one campaign.
+_KNOWN: dict[tuple[tuple[int, ...], bytes], ClassMoments] = {}
+_KEPT = 16

@@ -28,8 +28,8 @@ from diffclaims.unet.measure.memorization import copy_radius, find_copies, frech
 from diffclaims.unet.measure.probes import Probe
 from diffclaims.unet.measure.sampling import SAMPLERS
 from diffclaims.unet.measure.wiener import ClassMoments
+from diffclaims.unet.model.objective import NetworkDenoiser
 from diffclaims.unet.model.randomness import mix
-from diffclaims.unet.model.stepper import build
 from diffclaims.unet.record.raw import Floats, RawRun, experiment_of
 from diffclaims.unet.record.uturns import speciation
 
@@ -62,11 +62,15 @@ def _class_images(run: RawRun, wiener: Floats, isotropic: Floats) -> list[ClassI
     ]
 
 
+class _Zero(torch.nn.Module):
+    def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+
 def _with_start(run: RawRun, data: PreparedData, moments: tuple[ClassMoments, ...]) -> RawRun:
-    """Put the untrained network, which its seed determines, in front of the snapshots as step 0."""
-    device = torch.device("cpu")
-    probe = Probe(data, run.config.probe, seed=run.config.seed, moments=moments, device=device)
-    start = probe(build(run.config, device), batch=256)
+    """Put the untrained network in front of the snapshots as step 0: whatever its seed, it answers 0."""
+    probe = Probe(data, run.config.probe, seed=run.config.seed, moments=moments, device=torch.device("cpu"))
+    start = probe(NetworkDenoiser(_Zero(), run.config.objective), batch=256)
     probes = {k: np.concatenate([start[k][None].astype(np.float64), v]) for k, v in run.probes.items()}
     return dataclasses.replace(run, steps=np.concatenate([[0], run.steps]), probes=probes)
 
@@ -88,16 +92,13 @@ def _ln_spread(samples: Floats) -> Floats:
     return np.where(np.isfinite(high), half, np.inf)
 
 
-def run_datasets(
-    run: RawRun, source: LabelledImages, classifier: Classifier | None
-) -> tuple[dict[str, xr.Dataset], Experiment]:
-    """Analyse one run: datasets by kind, without the seed dimension, and its experiment."""
+def run_datasets(run: RawRun, source: LabelledImages, classifier: Classifier | None) -> dict[str, xr.Dataset]:
+    """Analyse one run: datasets by kind, without the seed dimension."""
     cfg = run.config
     needed = max(cfg.probe.n_eval, cfg.sample.uturn_starts)
     data = prepare(cfg.data, source, seed=cfg.seed, n_held_out=needed)
     if list(data.counts) != run.info["counts"]:
         raise AssertionError("the run was trained on other data")
-    experiment = experiment_of(cfg, data)
     moments = tuple(ClassMoments.of(x) for x in data.population)
     levels = np.asarray(cfg.probe.levels)
     run = _with_start(run, data, moments)
@@ -147,7 +148,7 @@ def run_datasets(
     out["times"] = _times_dataset(images, curves, data.classes, levels, seed=cfg.seed)
     if classifier is not None and run.samples:
         out |= _sample_datasets(run, data, moments, source, classifier)
-    return out, experiment
+    return out
 
 
 def _times_dataset(
@@ -361,7 +362,9 @@ def analyse(
         classifier = train_classifier(source, first.data, cache=cache)
     analysed = [run_datasets(r, source, classifier) for r in all_runs]
     seeds = [r.config.seed for r in all_runs]
-    experiment = analysed[0][1]
+    # The same for every seed, and long to make of many pixels.
+    drawn = prepare(first.data, source, seed=first.seed, n_held_out=2)
+    experiment = experiment_of(first, drawn)
     config = {k: v for k, v in first.to_dict().items() if k != "seed"}
     info = all_runs[0].info
     attrs = provenance(
@@ -385,10 +388,10 @@ def analyse(
         classifier_accuracy=classifier.accuracy if classifier else "not trained",
     )
     out = {}
-    parts = [k for k in ("curves", "times", "samples") if all(k in a[0] for a in analysed)]
-    together = [xr.merge([a[0][k] for k in parts], compat="equals", join="exact") for a in analysed]
+    parts = [k for k in ("curves", "times", "samples") if all(k in a for a in analysed)]
+    together = [xr.merge([a[k] for k in parts], compat="equals", join="exact") for a in analysed]
     out["curves"] = stamp(combine(together, seeds), "curves", attrs)
-    if all("speciation" in a[0] for a in analysed):
-        joined = combine([a[0]["speciation"] for a in analysed], seeds)
+    if all("speciation" in a for a in analysed):
+        joined = combine([a["speciation"] for a in analysed], seeds)
         out["speciation"] = stamp(joined, "speciation", attrs)
     return experiment, out

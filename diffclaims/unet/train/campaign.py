@@ -23,10 +23,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.storage.files import locked
 from diffclaims.unet.config import RunConfig
 from diffclaims.unet.data.data_set import LabelledImages
+from diffclaims.unet.model.device import release
 from diffclaims.unet.model.options import Compute
 from diffclaims.unet.train.run import RAW, Run, finished
 
@@ -123,7 +126,10 @@ def run_campaign(
                     continue
                 everything.enter_context(lock)
                 held.append(_Held(Run(run, source, results / run.folder, compute=compute, say=tell), lock))
+            before = len(held)
             _take_turns(held)
+            if len(held) < before:
+                release(torch.device(compute.device))
             if elsewhere and not left and not held:
                 if not waited:
                     tell(f"waiting for {', '.join(r.folder for r in elsewhere)}, which other processes train")

@@ -36,7 +36,14 @@ def _weights(size: int, *values: float, **more: Any) -> dict[str, Settings]:
 
 _TEN: Settings = {"classes": CLASS_NAMES, "size": 64, "n_eval": 64, "snapshots": 20, "uturn_at": ()}
 
-#: `seeds`: how many of each experiment; `experiments`: settings that differ from the row's own.
+#: Settings of a rehearsal; its figures say nothing about any real run.
+TOY: Mapping[str, Any] = {
+    "resolution": 14, "multipliers": (1, 2), "width": 8, "embedding": 16, "batch": 8, "n_eval": 16, "snapshots": 5,
+    "first_snapshot": 5, "n_samples": 8, "sampler_steps": 4, "uturn_levels": (1.0, 4.0), "uturn_starts": 4,
+    "uturn_returns": 1,
+}  # fmt: skip
+#: `seeds`: how many of each experiment, from `first_seed` (0 by default); `experiments`: settings that differ from
+#: the row's own.
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "settings": {
@@ -64,22 +71,25 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ten-n64": {**_TEN, "seeds": 3},
         },
     },
-    "gpu": {
+    "gpu9": {
+        # Seeds of their own: what another campaign found decides nothing here.
+        "first_seed": 1000,
         "settings": {
             "resolution": 28,
             "width": 32,
             "multipliers": (1, 2, 2),
-            "steps": 20000,
-            "snapshots": 40,
-            "uturn_at": (1 / 3, 1.0),
+            "steps": 4000,
+            "snapshots": 25,
+            "uturn_at": (1 / 3,),
             "uturn_starts": 64,
             "uturn_returns": 2,
         },
         "experiments": {
-            **{k: {**v, "seeds": 3} for k, v in _PAIR.items()},
-            **_weights(256, 0.3, 0.1, 0.05, 0.9, seeds=3),
-            "balanced-n256": {"size": 128, "seeds": 3},
+            "balanced-n64": {**_PAIR["balanced-n64"], "seeds": 8},
+            **_weights(256, 0.1, 0.05, seeds=8),
+            "swap-n64": {**_PAIR["swap-n64"], "seeds": 8},
             "ten-n64": {**_TEN, "seeds": 3},
+            "balanced-n256": {"size": 128, "seeds": 5, "steps": 8000},
         },
     },
     "paper": {
@@ -156,7 +166,9 @@ def runs(
         chosen = {} if experiments is None else experiments[name]
         settings = {**row["settings"], **own, **chosen, **(overrides or {})}
         n_seeds = settings.pop("seeds")
-        out += [(seed, place, RunConfig.of(name, seed=seed, **settings)) for seed in range(seeds or n_seeds)]
+        first = row.get("first_seed", 0)
+        own_seeds = range(first, first + (seeds or n_seeds))
+        out += [(seed, place, RunConfig.of(name, seed=seed, **settings)) for seed in own_seeds]
     return [run for _, _, run in sorted(out, key=lambda r: r[:2])]
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -237,7 +238,7 @@ class Run:
     def _measure(self) -> None:
         if self.step in self._schedule.probes:
             with self._measuring("probe"):
-                found = self._probe(self._denoiser, batch=256 if self._device.type == "cpu" else 8192)
+                found = self._probe(self._denoiser, batch=256 if self._device.type == "cpu" else 2048)
                 self._check_finite("test loss", float(found["test_loss"].sum()))
                 self._keep("probe", found)
             self._status(seconds=self._rounded_seconds(), **self._shown(found))
@@ -347,3 +348,21 @@ def train(
             return None
         run.advance()
     return run.finish()
+
+
+def aside(config: RunConfig, source: LabelledImages, compute: Compute) -> tuple[float, float]:
+    """Seconds of a run that are no training, and of each snapshot: those of a run of nine steps, end to end."""
+    short = dataclasses.replace(
+        config,
+        optimizer=dataclasses.replace(config.optimizer, steps=9),
+        probe=dataclasses.replace(config.probe, snapshots=3, first_snapshot=3),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        raw = train(short, source, Path(folder), compute=compute, report=lambda line: None)
+        wall = time.monotonic() - began
+        assert raw is not None
+        with np.load(raw) as file:
+            info = json.loads(str(file["info"]))
+    spent = info["seconds"]
+    return wall - spent["train"] - spent["probe"], spent["probe"] / info["n_snapshots"]
