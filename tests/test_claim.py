@@ -41,7 +41,7 @@ class Asked:
     name = "asked"
 
     def __init__(self, listed=None, **tags):
-        self.tags = Tags(exact=True, stochastic=False, measures={"learning_curves"}, **tags)
+        self.tags = Tags(exact=True, stochastic=False, measures={"learning_curves"}, model="none", **tags)
         self.listed = listed or {}
 
     def experiments(self):

@@ -38,7 +38,7 @@ class Toy:
     """Class k is learned at a rate of its variance, memorized psi_n times later."""
 
     name = "toy"
-    tags = Tags(exact=True, stochastic=False, measures=frozenset({"learning_curves"}))
+    tags = Tags(exact=True, stochastic=False, measures=frozenset({"learning_curves"}), model="exponential")
 
     def __init__(self):
         self.asked = []
