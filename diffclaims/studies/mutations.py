@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from diffclaims.api.subject import Subject
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
-from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.subjects import wrapper
 from diffclaims.subjects.contract import PROBE
 from diffclaims.subjects.wrapper import Kind, Wrapper
@@ -88,9 +87,7 @@ class Mutant(Wrapper):
 
 
 def _with(experiment: Experiment, **changes: object) -> Experiment:
-    m = experiment.mixture
-    parts = {"weights": m.weights, "variances": m.variances, "centroid_gram": m.centroid_gram} | changes
-    return experiment.replace(mixture=GaussianMixture(fractions=m.fractions, **parts))  # type: ignore[arg-type]
+    return experiment.replace(mixture=experiment.mixture.replace(**changes))
 
 
 def _variances_exchanged(experiment: Experiment) -> Experiment:
