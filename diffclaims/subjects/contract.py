@@ -10,6 +10,7 @@ import inspect
 import numpy as np
 import xarray as xr
 
+from diffclaims.api.answers import check_names
 from diffclaims.api.subject import MEASURES, Subject, Tags, experiments_of
 from diffclaims.errors import DiffclaimsError, NotMeasured, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
@@ -129,6 +130,7 @@ def _dataset(dataset: xr.Dataset, kind: str, probe: Experiment, tags: Tags, who:
         raise SubjectInvalid(
             f"{who}: the dimension class has {dataset.sizes.get('class')} entries, not {n_classes}"
         )
+    check_names(dataset, probe.mixture, who)
     for name, variable in schema.SCHEMAS[kind].variables.items():
         if name in dataset and str(dataset[name].attrs.get("units", "")) != variable.units:
             raise SubjectInvalid(
