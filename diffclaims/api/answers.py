@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import xarray as xr
 
+from diffclaims.api.seeds import check_seeds
 from diffclaims.errors import SubjectInvalid
+from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
+
+#: Largest accuracy that an exact subject may state, by the kind of its answers: with a larger one its effects could
+#: not be told from their thresholds, and nothing could fail. An error of 0.003 in a loss is one of about 0.02 in ln
+#: tau, the least effect that claims ask for. `theory` states at most 2.3e-5 for losses, 1.5e-3 for probabilities that
+#: it samples, and 4.9e-4 of missing mass for spectra. Ours.
+ACCURACY_LIMIT = {"curves": 3e-3, "speciation": 1e-2, "spectrum": 3e-3}
 
 
 def check_names(dataset: xr.Dataset, mixture: GaussianMixture, who: str) -> None:
@@ -35,3 +46,53 @@ def check_names(dataset: xr.Dataset, mixture: GaussianMixture, who: str) -> None
                 f"{who}: the coordinate {dim} is {found}; it must name the classes of the mixture in its order, "
                 f"{names}: use list(experiment.mixture.classes)"
             )
+
+
+def check_accuracy(dataset: xr.Dataset, kind: str, who: str) -> None:
+    """Refuse an exact answer that is not exact: no accuracy stated as a positive number, or one above the limit.
+
+    Raises
+    ------
+    SubjectInvalid
+        With the value and the limit.
+    """
+    accuracy = dataset.attrs.get("accuracy")
+    if not isinstance(accuracy, int | float | np.number) or not 0 < float(accuracy) < np.inf:
+        raise SubjectInvalid(
+            f"{who}: attribute accuracy is {accuracy!r}; an exact subject states a positive number, the "
+            "absolute accuracy of its losses or probabilities"
+        )
+    if accuracy > ACCURACY_LIMIT[kind]:
+        raise SubjectInvalid(
+            f"{who}: attribute accuracy is {float(accuracy):.3g}; of {kind} it must be {ACCURACY_LIMIT[kind]:g} or "
+            "less, or nothing could fail: solve more accurately, or measure by seeds"
+        )
+
+
+def check_answers(data: Mapping[str, xr.Dataset], asked: Mapping[str, Experiment], who: str) -> None:
+    """Check what a claim is about to judge: names of classes, stated accuracies, and seeds.
+
+    Parameters
+    ----------
+    data : mapping of str to Dataset
+        What a claim measured; datasets that a claim made itself, of no kind that subjects answer with, are its own.
+    asked : mapping of str to Experiment
+        The experiments of the case; those with the name of a dataset say how its classes are called.
+    who : str
+        Named in the message.
+
+    Raises
+    ------
+    SubjectInvalid
+        With the first thing that is wrong.
+    """
+    for name, dataset in data.items():
+        kind = str(dataset.attrs.get("schema", ""))
+        if kind not in ACCURACY_LIMIT:
+            continue
+        where = f"{who}, {name}"
+        if name in asked:
+            check_names(dataset, asked[name].mixture, where)
+        if "accuracy" in dataset.attrs and "seed" not in dataset.dims:
+            check_accuracy(dataset, kind, where)
+        check_seeds(dataset, kind, where)

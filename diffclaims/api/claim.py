@@ -15,6 +15,7 @@ from types import ModuleType
 
 import xarray as xr
 
+from diffclaims.api.answers import check_answers
 from diffclaims.api.case import WORD, WORD_RULE, Case, CaseResult, Role
 from diffclaims.api.space import Space
 from diffclaims.api.subject import MEASURES, Subject, experiments_of
@@ -170,6 +171,7 @@ class Claim:
         if not reason:
             try:
                 data = self.measure(subject, case)
+                check_answers(data, case.experiments, f"subject {subject.name!r}, case {case.name}")
                 verdict = Verdict(self.judge(case, data))
             except NotMeasured as error:
                 verdict, data, reason = None, {}, str(error) or "the subject gave no reason"
