@@ -48,8 +48,7 @@ def bias_against(finite: xr.Dataset, theory: xr.Dataset, *, variable: str = "tes
     Parameters
     ----------
     finite, theory : xarray.Dataset
-        Of kind "curves", with the same classes, which are matched by name, and training times; `finite`
-        with at least two seeds.
+        Of kind "curves", with the same classes (by name) and training times; `finite` with at least two seeds.
     variable : {"test_loss", "train_loss"}
         Which curves.
 

@@ -98,8 +98,7 @@ def compare_many(curves: xr.Dataset) -> xr.Dataset:
         ``correlation_by_definition(centroids, gen_definition)``.
     """
     experiment, curves = _experiment(curves), _ordered(curves)
-    m = experiment.mixture
-    measured, want = _measured(curves), predicted(experiment)
+    m, measured, want = experiment.mixture, _measured(curves), predicted(experiment)
     middle = want[:, len(GENERALIZED_FRACTIONS) // 2]
     main, n = measured[0], measured.shape[1]
     found = [results.rank_agreement(curves, np.exp(p)) for p in middle]
