@@ -125,3 +125,16 @@ def test_counts_that_tie_by_chance_are_no_copies():
     for n in (3, 8, 24):
         for _ in range(50):
             assert not alike(rng.binomial(4, 0.5, (n, 6)) / 4 + 1e-9 * rng.random((n, 6)), list(range(n)))
+
+
+def test_probabilities_of_few_values_are_counts():
+    one = np.tile([0.5, 0.5, 0.25, 0.5], (2, 2, 1))
+    dims = ("seed", "class", "diffusion_time")
+    out = xr.Dataset(
+        {"return_probability": (dims, one), "commitment": (dims, one)},
+        coords={"seed": [0, 1], "diffusion_time": [0.1, 0.2, 0.4, 0.8]},
+    )
+    check_seeds(out, "speciation", "it")
+    other = out.assign(return_probability=(dims, np.tile(np.linspace(0.2, 0.8, 8).reshape(2, 4), (2, 1, 1))))
+    with pytest.raises(SubjectInvalid, match="return_probability of all 2 seeds is the same"):
+        check_seeds(other, "speciation", "it")

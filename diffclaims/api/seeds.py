@@ -52,6 +52,8 @@ LEAST_SPREAD = 0.3
 FAR_OFF = 1e-3
 #: A probability closer to 0 or 1 than this, in the seed in the middle, differs by rare events if at all: left out.
 UNDECIDED = 0.02
+#: Probabilities of fewer different values than this, or than points, are counts of so few that all may tie by chance.
+FEWEST = 3
 #: Seeds of different groups that are as alike as those of a group, in more than this share of points, are counts.
 COUNTS = 0.1
 #: What is compared of each kind.
@@ -84,6 +86,8 @@ def check_seeds(dataset: xr.Dataset, kind: str, who: str) -> None:
         if kind == "speciation":
             middle = np.median(values, axis=0)
             values = values[:, (middle > UNDECIDED) & (middle < 1 - UNDECIDED)]
+            if np.unique(values).size < max(FEWEST, values.shape[1]):
+                continue
         if values.shape[1] and (reason := alike(values, labels, ALARM / len(names))):
             raise SubjectInvalid(f"{who}: {name} of {reason}; give every seed randomness of its own")
 
