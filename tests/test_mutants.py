@@ -9,10 +9,12 @@ import pytest
 import xarray as xr
 
 from diffclaims import cli
+from diffclaims.api.answers import ACCURACY_LIMIT, check_accuracy
 from diffclaims.api.case import Case, Role
 from diffclaims.api.claim import Claim, load_claims
 from diffclaims.api.effects import order_effects
-from diffclaims.api.subject import Tags
+from diffclaims.api.seeds import check_seeds
+from diffclaims.api.subject import MEASURES, Tags
 from diffclaims.api.verdict import Outcome
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
@@ -22,8 +24,9 @@ from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
 from diffclaims.studies.calibrate import SeededModel
 from diffclaims.studies.mutants import Finding, Hunt, render
-from diffclaims.studies.mutations import MUTATIONS, Mutant
-from diffclaims.subjects.contract import check_subject
+from diffclaims.studies.mutations import MUTATIONS, Mutant, _jittered, _paired
+from diffclaims.subjects.contract import PROBE, PROBE_TIMES, check_subject
+from diffclaims.subjects.memo import Memo
 from diffclaims.subjects.theory import SUBJECT
 from diffclaims.times.speciation import speciation_times
 
@@ -303,10 +306,75 @@ def test_the_command_names_what_there_is(option, capsys):
     assert "must be one of" in capsys.readouterr().err
 
 
+STOCHASTIC = [name for name, m in MUTATIONS.items() if m.of == "stochastic"]
+SEEDS = range(8)
+
+
+@pytest.fixture(scope="module")
+def seeded():
+    return Memo(SeededModel(seeds=tuple(SEEDS), n_dims=20, speciation_dims=16, n_points=40))
+
+
+def test_the_honest_subject_of_the_seed_mutants_keeps_the_contract(seeded):
+    check_subject(seeded)
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_seeds_that_are_none_are_stopped_by_the_contract_and_in_each_kind(name, seeded):
+    mutant = Mutant(seeded, name)
+    with pytest.raises(SubjectInvalid, match="seed"):
+        check_subject(mutant)
+    with pytest.raises(SubjectInvalid, match="seed"):
+        check_seeds(mutant.learning_curves(PROBE), "curves", "it")
+    with pytest.raises(SubjectInvalid, match="seed"):
+        check_seeds(mutant.speciation(PROBE, PROBE_TIMES), "speciation", "it")
+
+
+@pytest.mark.parametrize("name", ["seeds-copied-rounded", "seeds-jittered-most", "seeds-in-widest-pairs"])
+def test_seeds_that_are_none_are_refused_before_a_claim_judges(name, seeded):
+    claim = CLAIMS["variance-order"]
+    with pytest.raises(
+        SubjectInvalid, match=r"learning_curves: .* of .*give every seed randomness of its own"
+    ):
+        claim.run(Mutant(seeded, name), claim.case("ratio-2"))
+
+
+@pytest.mark.parametrize("spoil", [_jittered, _paired])
+def test_the_weakest_seed_mutants_are_near_what_the_check_can_see(spoil, seeded):
+    curves = seeded.learning_curves(PROBE)
+    with pytest.raises(SubjectInvalid, match="comes in 4 kinds"):
+        check_seeds(spoil(3e-3)(curves, PROBE, None), "curves", "it")
+    check_seeds(spoil(6e-3)(curves, PROBE, None), "curves", "it")
+
+
+@pytest.mark.parametrize("name", [name for name, m in MUTATIONS.items() if m.of == "exact"])
+def test_an_overstated_accuracy_is_stopped_and_never_judged(name):
+    found = Hunt(Toy()).find(order_claim(), name)
+    assert (found.state, found.wrong) == ("invalid", False)
+    assert "must be 0.003 or less" in found.reason
+    with pytest.raises(SubjectInvalid, match=r"learning_curves: attribute accuracy .* solve more accurately"):
+        order_claim().run(Mutant(Toy(), name), order_claim().case("ratio-2"))
+
+
+def test_an_accuracy_at_the_limit_is_judged():
+    for measure, kind in MEASURES.items():
+        arguments = (PROBE, PROBE_TIMES) if measure == "speciation" else (PROBE,)
+        answer = getattr(SUBJECT, measure)(*arguments)
+        assert 3 * float(answer.attrs["accuracy"]) < ACCURACY_LIMIT[kind]
+        check_accuracy(answer.assign_attrs(accuracy=ACCURACY_LIMIT[kind]), kind, "it")
+        with pytest.raises(SubjectInvalid, match=f"of {kind} it must be"):
+            check_accuracy(answer.assign_attrs(accuracy=1.01 * ACCURACY_LIMIT[kind]), kind, "it")
+
+
+def test_a_mutant_of_another_sort_of_subject_is_not_run():
+    found = Hunt(Toy()).find(order_claim(), "seeds-copied")
+    assert (found.state, found.reason, found.wrong) == ("not run", "it is of stochastic subjects", False)
+
+
 @pytest.mark.slow
 def test_every_mutant_is_caught_by_every_claim_that_it_is_aimed_at(capsys):
     assert cli.main(["mutants"]) == 0
     aimed = sum(len(claim.rejects) for claim in CLAIMS.values())
-    stopped = len(CLAIMS) * sum(m.invalid for m in MUTATIONS.values())
+    stopped = len(CLAIMS) * sum(m.invalid and m.applies(SUBJECT) for m in MUTATIONS.values())
     expected = f"{aimed} caught, {stopped} stopped as invalid, 0 wrong, 0 not run"
     assert expected in capsys.readouterr().out

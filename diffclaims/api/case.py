@@ -138,9 +138,7 @@ class Case:
         def alike(experiment: Experiment) -> Experiment:
             m = experiment.mixture
             variances = np.broadcast_to(m.variances.mean(axis=0), m.variances.shape)
-            return experiment.replace(
-                mixture=GaussianMixture(m.weights, variances, m.fractions, m.centroid_gram)
-            )
+            return experiment.replace(mixture=m.replace(variances=variances))
 
         experiments = {key: alike(e) for key, e in self.experiments.items()}
         return self.replace(name=f"{self.name}-equal-variances", experiments=experiments)

@@ -155,13 +155,15 @@ class Claim:
             cases = [c.replace(**outside) if c.exact_only else c for c in cases]
         return tuple(cases)
 
-    def run(self, subject: Subject, case: Case, *, sizes: bool = True) -> CaseResult:
+    def run(self, subject: Subject, case: Case, *, identities: bool = True, sizes: bool = True) -> CaseResult:
         """Measure one case and judge it.
 
         Parameters
         ----------
         subject : Subject
         case : Case
+        identities : bool
+            Whether answers of the random-features model must obey what is known of it without solving it.
         sizes : bool
             Whether effects of the random-features model must have the size that the theory's records state.
 
@@ -179,7 +181,7 @@ class Claim:
         verdict, data, reason = None, {}, _cannot(subject, self, case)
         if not reason:
             try:
-                asked = Checked(subject)
+                asked = Checked(subject, identities=identities)
                 data = self.measure(asked, case)
                 effects = self.judge(case, data)
                 known = self._known_sizes(subject, case) if sizes else {}

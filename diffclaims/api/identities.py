@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from diffclaims.api.answers import check_answer
 from diffclaims.api.subject import SAME_MODEL, Subject, Tags
 from diffclaims.errors import SubjectInvalid
 from diffclaims.problem.experiment import Experiment
@@ -39,10 +40,13 @@ class Checked:
     ----------
     subject : Subject
         What is asked.
+    identities : bool
+        Whether to check more than what holds of every subject.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, identities: bool = True) -> None:
         self.subject = subject
+        self.identities = identities
         self.name = subject.name
         #: Samples of the rarest class in what was answered so far; infinite where none are stated.
         self.fewest_samples = np.inf
@@ -58,30 +62,36 @@ class Checked:
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """As the subject's, checked."""
         found = self.subject.learning_curves(experiment)
-        if _same_model(self.tags, experiment) and isinstance(found, xr.Dataset):
+        if self._checks(found, experiment, "learning_curves"):
             if "n_samples" in found.attrs:
                 rarest = float(found.attrs["n_samples"]) * float(experiment.mixture.weights.min())
                 self.fewest_samples = min(self.fewest_samples, rarest)
-            check_curves(found, experiment, self.tags, who=f"subject {self.name!r}, learning_curves")
+            check_curves(found, experiment, self.tags, who=self._who("learning_curves"))
         return found
 
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
         """As the subject's, checked."""
         found = self.subject.speciation(experiment, diffusion_times)
-        if _same_model(self.tags, experiment) and isinstance(found, xr.Dataset):
-            check_speciation(found, experiment, self.tags, who=f"subject {self.name!r}, speciation")
+        if self._checks(found, experiment, "speciation"):
+            check_speciation(found, experiment, self.tags, who=self._who("speciation"))
         return found
 
     def spectrum(self, experiment: Experiment) -> xr.Dataset:
         """As the subject's, checked."""
         found = self.subject.spectrum(experiment)
-        if _same_model(self.tags, experiment) and isinstance(found, xr.Dataset):
-            check_spectrum(found, experiment, self.tags, who=f"subject {self.name!r}, spectrum")
+        if self._checks(found, experiment, "spectrum"):
+            check_spectrum(found, experiment, self.tags, who=self._who("spectrum"))
         return found
 
+    def _who(self, what: str) -> str:
+        return f"subject {self.name!r}, {what}"
 
-def _same_model(tags: Tags, experiment: Experiment) -> bool:
-    return tags.model == SAME_MODEL and experiment.data == "gaussian"
+    def _checks(self, found: object, experiment: Experiment, what: str) -> bool:
+        """Check what holds of every subject's answers; return whether it is of the random-features model."""
+        if not isinstance(found, xr.Dataset):
+            return False
+        check_answer(found, experiment, self._who(what))
+        return self.identities and self.tags.model == SAME_MODEL and experiment.data == "gaussian"
 
 
 def _types(experiment: Experiment) -> Neurons:

@@ -24,6 +24,8 @@ def of_mixture(mixture: GaussianMixture) -> str:
         parts.append(f"fractions={mixture.fractions.tolist()!r}")
     if mixture.centroid_gram.any():
         parts.append(f"centroid_gram={mixture.centroid_gram.tolist()!r}")
+    if mixture.named:
+        parts.append(f"classes={list(mixture.classes)!r}")
     return f"GaussianMixture({', '.join(parts)})"
 
 
@@ -42,8 +44,6 @@ def of_experiment(experiment: Experiment, *, indent: str = "") -> str:
     lines = [f"    mixture={of_mixture(experiment.mixture)},", f"    model={of_model(experiment.model)},"]
     if experiment.data != "gaussian":
         lines.append(f"    data={experiment.data!r},")
-    if experiment.classes:
-        lines.append(f"    classes={experiment.classes!r},")
     return "\n".join(["Experiment(", *(indent + line for line in lines), f"{indent})"])
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.names import by_name
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +48,7 @@ def bias_against(finite: xr.Dataset, theory: xr.Dataset, *, variable: str = "tes
     Parameters
     ----------
     finite, theory : xarray.Dataset
-        Of kind "curves", with the same classes and training times; `finite` with at least two seeds.
+        Of kind "curves", with the same classes (by name) and training times; `finite` with at least two seeds.
     variable : {"test_loss", "train_loss"}
         Which curves.
 
@@ -75,6 +76,8 @@ def bias_against(finite: xr.Dataset, theory: xr.Dataset, *, variable: str = "tes
             f"have the classes and training times of the finite curves, {dict(a.sizes)}",
             "pass the same training times to both",
         )
+    if "class" in a.coords:
+        b = by_name(theory, a["class"].values.tolist())[variable]
     n = a.sizes["seed"]
     runs = a.transpose("seed", "class", "training_time").values
     difference = runs.mean(axis=0) - b.transpose("class", "training_time").values

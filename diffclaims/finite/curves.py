@@ -66,7 +66,9 @@ def learning_curves(
         Where Mehler's sum stops in the average over the noise of a sample.
     x, labels : array_like, shapes (N, ...) and (N,), optional
         Real samples in place of the mixture's; flattened, centred about the mixture's mean, and split into
-        disjoint training and test sets by each seed. Classes are in the sorted order of the labels.
+        disjoint training and test sets by each seed. Labels are matched by name to the mixture's
+        classes, and samples of other classes are left out; without a mixture, the classes are the
+        labels in sorted order.
     backend : {"numpy", "torch"}
         Array library.
     device : str
@@ -85,7 +87,8 @@ def learning_curves(
     Raises
     ------
     InvalidInput
-        For sizes too small, draws too few, or any other argument that cannot be used.
+        For sizes too small, draws too few, a class of the mixture that no label names, or any
+        other argument that cannot be used.
 
     Notes
     -----

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.names import Name, labels_of, match_labels
 
 Floats = NDArray[np.float64]
 
@@ -207,11 +208,17 @@ def draw_gaussian(
     )
 
 
-def check_samples(x: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64], list[str]]:
-    """Return samples as (N, d) floats, class numbers (N,), and the classes' labels in sorted order."""
+def check_samples(
+    x: ArrayLike, labels: ArrayLike, classes: Sequence[Name] | None = None
+) -> tuple[Floats, NDArray[np.int64], list[Name]]:
+    """Return samples of the classes as (N, d) floats, the position of each one's class, and the classes.
+
+    Labels are matched by name to `classes`, and samples of other classes are left out; without
+    `classes`, they are the labels in sorted order.
+    """
     data = np.asarray(x, dtype=np.float64)
     data = data.reshape(len(data), -1) if data.ndim > 1 else data
-    names = np.asarray(labels)
+    names = labels_of(labels)
     if data.ndim != 2 or names.shape != (len(data),) or not np.isfinite(data).all():
         raise InvalidInput.of(
             "x",
@@ -219,8 +226,9 @@ def check_samples(x: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.i
             f"be finite samples along the first axis, one for each of the {names.size} labels",
             "give arrays of shape (N, ...) and (N,)",
         )
-    found, index = np.unique(names, return_inverse=True)
-    return data, index, [str(f) for f in found]
+    chosen: list[Name] = np.unique(names).tolist() if classes is None else list(classes)
+    index = match_labels(names, chosen)
+    return data[index >= 0], index[index >= 0], chosen
 
 
 def draw_samples(
@@ -231,6 +239,7 @@ def draw_samples(
     *,
     seed: int,
     n_test: int | None = None,
+    classes: Sequence[Name] | None = None,
 ) -> Draw:
     """Split real samples into disjoint training and test sets and draw the weights.
 
@@ -248,6 +257,8 @@ def draw_samples(
         Seed of the split and of the weights.
     n_test : int, optional
         Test points per class; by default all that are left.
+    classes : sequence of int or str, optional
+        Names of the classes, for messages.
 
     Raises
     ------
@@ -264,7 +275,7 @@ def draw_samples(
         if count < 1 or len(rows) < wanted:
             raise InvalidInput.of(
                 "x",
-                f"{len(rows)} samples of class {k}",
+                f"{len(rows)} samples of class {k if classes is None else classes[k]}",
                 f"hold {count} training samples and {wanted - count} test samples of it, at least 1 of each "
                 f"(psi_n d = {n} in all)",
                 "give more samples, or change psi_n, n_test or the weights",

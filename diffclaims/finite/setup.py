@@ -13,6 +13,7 @@ from diffclaims.finite.draw import Draw, check_samples, draw_gaussian, draw_samp
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.names import Name
 
 Floats = NDArray[np.float64]
 #: An experiment, or its mixture and model; for real samples the mixture may be None.
@@ -48,7 +49,7 @@ class Setup:
 
     model: RandomFeatures
     experiment: Experiment | None
-    classes: list[str] | list[int]
+    classes: list[Name]
     weights: Floats
     n_dims: int
     draw: Callable[[int, int | None], Draw]
@@ -89,7 +90,6 @@ def read(
         raise InvalidInput.of("n_dims", n_dims, "be given for a mixture", "give for instance n_dims=200")
     gaussian = mixture
     sizes(model, n_dims, gaussian.n_classes)
-    names = list(experiment.classes) if experiment is not None else []
 
     def draw(seed: int, n_test: int | None) -> Draw:
         return draw_gaussian(gaussian, model, n_dims=n_dims, seed=seed, n_test=n_test)
@@ -101,7 +101,7 @@ def read(
     return Setup(
         model=model,
         experiment=experiment,
-        classes=names or list(range(gaussian.n_classes)),
+        classes=list(gaussian.classes),
         weights=gaussian.weights,
         n_dims=n_dims,
         draw=draw,
@@ -118,17 +118,10 @@ def _real(
     x: ArrayLike,
     labels: ArrayLike,
 ) -> Setup:
-    data, index, found = check_samples(x, labels)
+    data, index, found = check_samples(x, labels, None if mixture is None else mixture.classes)
     d = data.shape[1]
     if n_dims is not None and n_dims != d:
         raise InvalidInput.of("n_dims", n_dims, f"be the size of a sample, {d}", "leave it out with x")
-    if mixture is not None and mixture.n_classes != len(found):
-        raise InvalidInput.of(
-            "labels",
-            found,
-            f"name {mixture.n_classes} classes, as the mixture has",
-            "select the samples of the mixture's classes",
-        )
     counts = np.bincount(index)
     weights = counts / counts.sum() if mixture is None else mixture.weights
     # About the mean of the mixture, as the moment-matched theory has it; features have no bias to learn it.
@@ -150,10 +143,12 @@ def _real(
     return Setup(
         model=model,
         experiment=experiment,
-        classes=list(experiment.classes) if experiment is not None and experiment.classes else found,
+        classes=found,
         weights=weights,
         n_dims=d,
-        draw=lambda seed, n_test: draw_samples(data, index, weights, model, seed=seed, n_test=n_test),
+        draw=lambda seed, n_test: draw_samples(
+            data, index, weights, model, seed=seed, n_test=n_test, classes=found
+        ),
         bayes=bayes,
         attrs={
             "bayes_loss_from": "the moments of the mixture"

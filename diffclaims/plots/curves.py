@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from diffclaims.extras import need
+from diffclaims.problem.names import by_name
 from diffclaims.storage.schema import validate
 from diffclaims.times.definitions import STATED
 from diffclaims.times.learning import learning_times
@@ -50,6 +51,8 @@ def learning_curves(ds: xr.Dataset, finite: xr.Dataset | None = None, ax: Any = 
     validate(ds, "curves", who="plots.learning_curves")
     if finite is not None:
         validate(finite, "curves", who="plots.learning_curves")
+        if "class" in ds.coords:
+            finite = by_name(finite, ds["class"].values.tolist())
     ax = _frame(ax, (7.0, 4.4))
     times = _times(ds)
     mean = ds.mean("seed", keep_attrs=True) if "seed" in ds.dims else ds

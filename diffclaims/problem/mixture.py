@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.names import Name, default_names, names_of
 from diffclaims.problem.validate import numbers, probabilities
 
 Floats = NDArray[np.float64]
@@ -40,11 +41,15 @@ class GaussianMixture:
     centroid_gram : array_like, shape (K, K), optional
         Gram matrix of the centroids over d; symmetric, positive semi-definite. Zero by default,
         which also stands for centroids whose norm does not grow with d.
+    classes : sequence of int or of str, optional
+        Names of the classes, in the order of the weights; 0 to K - 1 by default. Every result that is
+        resolved by class has them as its coordinate ``class``, and labelled samples are matched by them.
 
     Raises
     ------
     InvalidInput
-        For any other shape, sign, sum or matrix.
+        For any other shape, sign, sum or matrix, or names that are not different, as many as the weights,
+        and all integers or all strings.
 
     Notes
     -----
@@ -55,6 +60,8 @@ class GaussianMixture:
     variances: Floats
     fractions: Floats
     centroid_gram: Floats
+    #: Names of the classes.
+    classes: tuple[Name, ...]
     #: What `from_samples` measured about its own approximation; empty for a mixture given by hand.
     diagnostics: dict[str, float]
 
@@ -64,6 +71,7 @@ class GaussianMixture:
         variances: ArrayLike,
         fractions: ArrayLike = (1.0,),
         centroid_gram: ArrayLike | None = None,
+        classes: Sequence[Name] | None = None,
     ) -> None:
         w = probabilities("weights", weights)
         f = probabilities("fractions", fractions)
@@ -85,33 +93,19 @@ class GaussianMixture:
                 "be >= 0, and positive in at least one direction type of every class",
                 "remove the classes that have no spread",
             )
-        if centroid_gram is None:
-            c = np.zeros((w.size, w.size))
-        else:
-            c = numbers("centroid_gram", centroid_gram)
-            if c.shape != (w.size, w.size):
-                raise InvalidInput.of(
-                    "centroid_gram", centroid_gram, f"have shape ({w.size}, {w.size})", "give mu_k . mu_l / d"
-                )
-            scale = max(float(np.abs(c).max()), 1e-300)
-            if np.abs(c - c.T).max() > GRAM_TOLERANCE * scale:
-                raise InvalidInput.of(
-                    "centroid_gram", centroid_gram, "be symmetric", "give mu_k . mu_l / d for both orders"
-                )
-            lowest = float(np.linalg.eigvalsh((c + c.T) / 2).min())
-            if lowest < -GRAM_TOLERANCE * scale * w.size:
-                raise InvalidInput.of(
-                    "centroid_gram",
-                    centroid_gram,
-                    f"be positive semi-definite (its lowest eigenvalue is {lowest:.3g})",
-                    "give inner products of actual vectors, mu_k . mu_l / d",
-                )
-            c = (c + c.T) / 2
+        c = _gram(centroid_gram, w.size)
         for name, value in (("weights", w), ("variances", s), ("fractions", f), ("centroid_gram", c)):
             value = np.array(value)
             value.setflags(write=False)
             object.__setattr__(self, name, value)
+        names = default_names(w.size) if classes is None else names_of(classes, w.size)
+        object.__setattr__(self, "classes", names)
         object.__setattr__(self, "diagnostics", {})
+
+    @property
+    def named(self) -> bool:
+        """Whether the classes have names other than 0 to K - 1."""
+        return self.classes != default_names(self.n_classes)
 
     @property
     def n_classes(self) -> int:
@@ -147,28 +141,43 @@ class GaussianMixture:
         return bool(np.ptp(self.variances, axis=1).max() <= 1e-12 * self.variances.max())
 
     def take(self, order: Sequence[int]) -> GaussianMixture:
-        """Return the same mixture with its classes in another order."""
+        """Return the same mixture with its classes, and their names, in another order."""
         idx = np.asarray(order)
         if sorted(idx.tolist()) != list(range(self.n_classes)):
             raise InvalidInput.of(
                 "order", list(order), f"be a permutation of 0..{self.n_classes - 1}", "name each class once"
             )
-        return GaussianMixture(
-            self.weights[idx], self.variances[idx], self.fractions, self.centroid_gram[np.ix_(idx, idx)]
+        return self.replace(
+            weights=self.weights[idx],
+            variances=self.variances[idx],
+            centroid_gram=self.centroid_gram[np.ix_(idx, idx)],
+            classes=[self.classes[i] for i in idx],
         )
 
     def reweighted(self, weights: ArrayLike) -> GaussianMixture:
         """Return the same classes with other weights."""
-        return GaussianMixture(weights, self.variances, self.fractions, self.centroid_gram)
+        return self.replace(weights=weights)
+
+    def renamed(self, classes: Sequence[Name] | None) -> GaussianMixture:
+        """Return the same mixture with other names of its classes, or with none."""
+        out = self.replace(classes=classes)
+        object.__setattr__(out, "diagnostics", self.diagnostics)
+        return out
+
+    def replace(self, **changes: Any) -> GaussianMixture:
+        """Return a copy with some arguments changed; the names of the classes stay where they are not."""
+        fields = ("weights", "variances", "fractions", "centroid_gram", "classes")
+        return GaussianMixture(**({name: getattr(self, name) for name in fields} | changes))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists, for JSON."""
-        return {
+        """Return plain lists, for JSON; names of the classes only where they were given."""
+        data = {
             "weights": self.weights.tolist(),
             "variances": self.variances.tolist(),
             "fractions": self.fractions.tolist(),
             "centroid_gram": self.centroid_gram.tolist(),
         }
+        return data | {"classes": list(self.classes)} if self.named else data
 
     @classmethod
     def from_samples(
@@ -191,7 +200,7 @@ class GaussianMixture:
         x : array_like, shape (n, d)
             Samples; any real type, converted one class at a time.
         labels : array_like, shape (n,)
-            Class of each sample.
+            Class of each sample: integers or strings, which become the names of the classes.
         n_types : int, optional
             Number of direction types, 1 to d. Left out: the fewest (16 at most) within which log
             variance spreads by at most 0.1, or by what sampling alone would give. Directions in
@@ -227,14 +236,16 @@ class GaussianMixture:
         from diffclaims.problem.moments import match_moments
 
         found = match_moments(x, labels, n_types=n_types, classes=classes, weights=weights)
-        mixture = cls(found.weights, found.variances, found.fractions, found.centroid_gram)
+        mixture = cls(found.weights, found.variances, found.fractions, found.centroid_gram, found.classes)
         object.__setattr__(mixture, "diagnostics", found.diagnostics)
         return mixture
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> GaussianMixture:
         """Rebuild what `to_dict` gave."""
-        return cls(data["weights"], data["variances"], data["fractions"], data["centroid_gram"])
+        return cls(
+            data["weights"], data["variances"], data["fractions"], data["centroid_gram"], data.get("classes")
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GaussianMixture) and self.to_dict() == other.to_dict()
@@ -253,4 +264,31 @@ class GaussianMixture:
             parts.append(f"fractions={short(self.fractions)}")
         if self.centroid_gram.any():
             parts.append(f"centroid_gram={short(self.centroid_gram)}")
+        if self.named:
+            parts.append(f"classes={list(self.classes)!r}")
         return f"GaussianMixture({', '.join(parts)})"
+
+
+def _gram(centroid_gram: ArrayLike | None, n_classes: int) -> Floats:
+    """Check a Gram matrix of centroids; zero where there is none."""
+    if centroid_gram is None:
+        return np.zeros((n_classes, n_classes))
+    c = numbers("centroid_gram", centroid_gram)
+    if c.shape != (n_classes, n_classes):
+        raise InvalidInput.of(
+            "centroid_gram", centroid_gram, f"have shape ({n_classes}, {n_classes})", "give mu_k . mu_l / d"
+        )
+    scale = max(float(np.abs(c).max()), 1e-300)
+    if np.abs(c - c.T).max() > GRAM_TOLERANCE * scale:
+        raise InvalidInput.of(
+            "centroid_gram", centroid_gram, "be symmetric", "give mu_k . mu_l / d for both orders"
+        )
+    lowest = float(np.linalg.eigvalsh((c + c.T) / 2).min())
+    if lowest < -GRAM_TOLERANCE * scale * n_classes:
+        raise InvalidInput.of(
+            "centroid_gram",
+            centroid_gram,
+            f"be positive semi-definite (its lowest eigenvalue is {lowest:.3g})",
+            "give inner products of actual vectors, mu_k . mu_l / d",
+        )
+    return np.asarray((c + c.T) / 2)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.names import Name, labels_of, names_of
 from diffclaims.problem.validate import probabilities
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,7 @@ class Moments:
     variances: Floats
     fractions: Floats
     centroid_gram: Floats
+    classes: tuple[Name, ...]
     diagnostics: dict[str, float]
 
 
@@ -56,7 +58,7 @@ def match_moments(
             "flatten each sample, for instance images.reshape(len(images), -1)",
         )
     n_dims = data.shape[1]
-    names = np.asarray(labels)
+    names = labels_of(labels)
     if names.shape != data.shape[:1]:
         raise InvalidInput.of(
             "labels",
@@ -112,7 +114,7 @@ def match_moments(
     share = share / share.sum() if share.sum() > 0 else fractions
     diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
     diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
-    return Moments(pi, variances, fractions, gram, diagnostics)
+    return Moments(pi, variances, fractions, gram, tuple(chosen), diagnostics)
 
 
 def _by_class(
@@ -172,16 +174,12 @@ def _approximation(
     return diagnostics
 
 
-def _classes(names: NDArray[Any], classes: Sequence[Any] | None) -> list[Any]:
-    if names.dtype.kind == "f" and not np.isfinite(names).all():
-        raise InvalidInput.of(
-            "labels", "<NaN or infinity>", "name a class for each sample", "use integers or strings"
-        )
+def _classes(names: NDArray[Any], classes: Sequence[Any] | None) -> list[Name]:
     present = np.unique(names).tolist()
     if classes is None:
         return list(present)
-    chosen = np.asarray(classes).tolist()
-    if not isinstance(chosen, list) or not chosen or len(set(chosen)) != len(chosen):
+    chosen = list(names_of(classes))
+    if not chosen:
         raise InvalidInput.of("classes", classes, "be a list of distinct labels", "name each class once")
     unknown = [c for c in chosen if c not in present]
     if unknown:

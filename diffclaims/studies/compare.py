@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from diffclaims import finite, theory
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.names import Name
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.provenance import provenance
 from diffclaims.times.learning import learning_times
@@ -53,6 +55,7 @@ def compare(
     n_types: int,
     seeds: int,
     centroids: bool = True,
+    classes: Sequence[Name] | None = None,
 ) -> xr.DataTree:
     """Learn samples at finite size and solve the theory of their moments, at the same training times.
 
@@ -61,6 +64,7 @@ def compare(
     x : ndarray, shape (n, d)
         Samples.
     labels : ndarray, shape (n,)
+        Integers or strings.
     model : RandomFeatures
     n_types : int
         Direction types of the mixture.
@@ -68,6 +72,8 @@ def compare(
         Repetitions at finite size, each with its own features and split.
     centroids : bool
         Whether the mixture keeps the centroids of the samples.
+    classes : sequence of int or str, optional
+        Labels to use, in this order; all, sorted, by default.
 
     Returns
     -------
@@ -75,10 +81,10 @@ def compare(
         Groups ``finite``, ``theory`` (curves) and ``difference`` (theory minus the mean over seeds, per
         class and time, with the standard error of that mean).
     """
-    mixture = GaussianMixture.from_samples(x, labels, n_types=n_types)
+    mixture = GaussianMixture.from_samples(x, labels, n_types=n_types, classes=classes)
     said = dict(mixture.diagnostics)
     if not centroids:
-        mixture = GaussianMixture(mixture.weights, mixture.variances, mixture.fractions)
+        mixture = mixture.replace(centroid_gram=None)
     times = theory.default_training_times(mixture, model, N_TIMES)
     exact = theory.learning_curves(mixture, model, times, accuracy=1e-3)
     sampled = finite.learning_curves((mixture, model), times, seeds=seeds, x=x, labels=labels)
@@ -108,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
     number = [data.label(c) for c in args.classes]
     keep = np.isin(source.train_labels, number)
     images = pixels(source.train_images[keep], resolution).reshape(int(keep.sum()), -1)
-    position = {n: k for k, n in enumerate(number)}
-    labels = np.array([position[int(n)] for n in source.train_labels[keep]])
+    word = dict(zip(number, args.classes, strict=True))
+    labels = np.array([word[int(n)] for n in source.train_labels[keep]])
     model = RandomFeatures(psi_p=args.psi_p, psi_n=args.psi_n, diffusion_time=args.diffusion_time)
     tree = compare(
         images.astype(np.float64),
@@ -118,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
         n_types=args.types,
         seeds=args.seeds,
         centroids=not args.no_centroids,
+        classes=args.classes,
     )
     _show(tree, args.classes)
     if args.out is not None:
@@ -136,13 +143,14 @@ def _show(tree: xr.DataTree, classes: list[str]) -> None:
     times = learning_times(exact), learning_times(sampled)
     table = Table("class", "tau_gen theory", "finite", "tau_mem theory", "finite", "rms test", "rms train")
     difference = tree["difference"].to_dataset()
-    for k, name in enumerate(classes):
+    for name in classes:
+        one = {"class": name}
         row = [name]
         for which in ("tau_gen", "tau_mem"):
-            row.append(f"{float(times[0][which][k]):.1f}")
-            logs = np.log(times[1][which].isel({"class": k}).values)
+            row.append(f"{float(times[0][which].sel(one)):.1f}")
+            logs = np.log(times[1][which].sel(one).values)
             row.append(f"{np.exp(logs.mean()):.1f}" if np.isfinite(logs).all() else "inf in some seeds")
-        own = difference.isel({"class": k})
+        own = difference.sel(one)
         row += [f"{float(np.sqrt((own[loss] ** 2).mean())):.4f}" for loss in ("test_loss", "train_loss")]
         table.add_row(*row)
     Console().print(table)

@@ -112,6 +112,10 @@ class Hunt:
         invalid = mutant.mutation.invalid
         if not invalid and name not in claim.rejects:
             return Finding(claim=claim.id, mutant=name, state="not targeted")
+        if not mutant.mutation.applies(self.subject):
+            return Finding(
+                claim=claim.id, mutant=name, state="not run", reason=f"it is of {mutant.mutation.of} subjects"
+            )
         if reason := self._breach(mutant, name):
             return Finding(claim=claim.id, mutant=name, state="invalid", reason=reason)
         refused, asked = "", False
@@ -164,7 +168,8 @@ class Hunt:
 
 
 def _run(claim: Claim, subject: Subject, case: Case) -> CaseResult:
-    return claim.run(_Listed(subject, case), case)
+    # The claim's own effects must see a mutant, without what is known of the model beside them.
+    return claim.run(_Listed(subject, case), case, identities=False, sizes=False)
 
 
 def _cost(case: Case) -> tuple[float, bool]:
@@ -259,9 +264,14 @@ def run(args: argparse.Namespace) -> int:
     claims = chosen_claims(args.claim)
     for name in args.mutant or ():
         known_mutant(name)
-    mutants = [name for name in MUTATIONS if not args.mutant or name in args.mutant]
     entries = registry.registered(locate.baselines_dir(), extra=[args.subject])
     hunt = Hunt(registry.load(registry.find(args.subject, entries), live=args.live))
+    # Those that are of another sort of subject show only where they are asked for.
+    mutants = [
+        name
+        for name, m in MUTATIONS.items()
+        if name in (args.mutant or ()) or (not args.mutant and m.applies(hunt.subject))
+    ]
     findings = []
     for claim in claims:
         for mutant in mutants:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from diffclaims.api.answers import ACCURACY_LIMIT
 from diffclaims.api.subject import Subject
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
-from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.subjects import wrapper
 from diffclaims.subjects.contract import PROBE
 from diffclaims.subjects.wrapper import Kind, Wrapper
@@ -51,6 +52,8 @@ class Mutation:
         What is answered instead.
     invalid : bool
         Whether it breaks the contract, so that the contract check must stop it.
+    of : str
+        Whose answers can be wrong so: "exact" or "stochastic" subjects, or "any".
     """
 
     says: str
@@ -58,6 +61,11 @@ class Mutation:
     question: Ask = _same
     answer: Answer = _truthful
     invalid: bool = False
+    of: Literal["any", "exact", "stochastic"] = "any"
+
+    def applies(self, subject: Subject) -> bool:
+        """Whether the answers of a subject can be wrong in this way."""
+        return self.of == "any" or bool(getattr(subject.tags, self.of))
 
 
 class Mutant(Wrapper):
@@ -88,9 +96,7 @@ class Mutant(Wrapper):
 
 
 def _with(experiment: Experiment, **changes: object) -> Experiment:
-    m = experiment.mixture
-    parts = {"weights": m.weights, "variances": m.variances, "centroid_gram": m.centroid_gram} | changes
-    return experiment.replace(mixture=GaussianMixture(fractions=m.fractions, **parts))  # type: ignore[arg-type]
+    return experiment.replace(mixture=experiment.mixture.replace(**changes))
 
 
 def _variances_exchanged(experiment: Experiment) -> Experiment:
@@ -238,6 +244,72 @@ def _percent(answer: xr.Dataset, experiment: Experiment, ask: object) -> xr.Data
     return out
 
 
+# Seeds that are none, and an accuracy that leaves nothing to fail.
+
+
+def _seeds(answer: xr.Dataset, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> xr.Dataset:
+    """Change every variable by seed; `change` takes and returns values with the seeds in front."""
+    out = answer.copy(deep=True)
+    for name in answer.data_vars:
+        if "seed" in answer[name].dims:
+            axis = answer[name].get_axis_num("seed")
+            values = change(np.moveaxis(answer[name].values, axis, 0).copy())
+            out[name].values = np.moveaxis(values, 0, axis)
+    return out
+
+
+def _copied(last: int, rounding: float = 0.0) -> Answer:
+    """The `last` seeds, or all for 0, are the first one, but for rounding."""
+
+    def change(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        values[-last:] = values[0] * (1 + rounding)
+        return values
+
+    return lambda answer, experiment, ask: _seeds(answer, change)
+
+
+def _jittered(size: float) -> Answer:
+    """Every second seed is the one before, with an affine change of this size relative to the spread."""
+
+    def change(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        rng = np.random.default_rng(0)
+        mean, spread = values.mean(axis=0), float(values.std(axis=0).max())
+        for k in range(1, len(values), 2):
+            a, b = rng.uniform(0.5, 1.0, 2) * size
+            values[k] = mean + (1 + a) * (values[k - 1] - mean) + b * spread
+        return values
+
+    return lambda answer, experiment, ask: _seeds(answer, change)
+
+
+def _paired(share: float) -> Answer:
+    """Every second seed differs from the one before by this share of what it does in truth."""
+
+    def change(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        even = len(values) // 2 * 2
+        values[1:even:2] = values[0:even:2] + share * (values[1:even:2] - values[0:even:2])
+        return values
+
+    return lambda answer, experiment, ask: _seeds(answer, change)
+
+
+def _same_label(answer: xr.Dataset, experiment: Experiment, ask: object) -> xr.Dataset:
+    return answer.assign_coords(seed=[answer["seed"].values[0], *answer["seed"].values[:-1]])
+
+
+def _overstated(factor: float) -> Answer:
+    """The largest accuracy that may be stated, times a factor."""
+
+    def change(answer: xr.Dataset, experiment: Experiment, ask: object) -> xr.Dataset:
+        return answer.assign_attrs(accuracy=factor * ACCURACY_LIMIT[str(answer.attrs["schema"])])
+
+    return change
+
+
+def _none(says: str, answer: Answer, of: Literal["exact", "stochastic"] = "stochastic") -> Mutation:
+    return Mutation(says=says, answer=answer, invalid=True, of=of)
+
+
 _CURVES = frozenset({"curves"})
 _SPECIATION = frozenset({"speciation"})
 _SPECTRUM = frozenset({"spectrum"})
@@ -289,6 +361,19 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "wrong-dims": Mutation(says="the dimension class has no name", answer=_wrong_dims, invalid=True),
     "percent": Mutation(says="losses and probabilities in percent", answer=_percent, invalid=True),
+    "seeds-copied": _none("all seeds but the first are copies of it", _copied(0)),
+    "seeds-copied-once": _none("the last seed is a copy of the first", _copied(1)),
+    "seeds-copied-rounded": _none("the last seed is the first one, rounded", _copied(1, 1e-13)),
+    "seeds-same-label": _none("two seeds have one label", _same_label),
+    "seeds-jittered": _none("every second seed is a copy, jittered by 1e-6 of the spread", _jittered(1e-6)),
+    "seeds-jittered-more": _none("the same by 1e-4 of the spread", _jittered(1e-4)),
+    "seeds-jittered-most": _none("the same by 1.5e-3 of the spread", _jittered(1.5e-3)),
+    "seeds-in-pairs": _none("pairs of seeds differ by 1e-4 of what they should", _paired(1e-4)),
+    "seeds-in-wider-pairs": _none("the same by 1e-3", _paired(1e-3)),
+    "seeds-in-widest-pairs": _none("the same by 1.5e-3", _paired(1.5e-3)),
+    "accuracy-overstated": _none("an accuracy 100 times the limit", _overstated(100), "exact"),
+    "accuracy-overstated-less": _none("an accuracy twice the limit", _overstated(2), "exact"),
+    "accuracy-overstated-least": _none("an accuracy 1 % above the limit", _overstated(1.01), "exact"),
 }
 
 

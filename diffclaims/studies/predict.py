@@ -23,7 +23,7 @@ from diffclaims import theory
 from diffclaims.api.effects import GENERALIZED_FRACTIONS
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
-from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.names import by_name
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.provenance import provenance
@@ -64,7 +64,7 @@ def predicted(experiment: Experiment) -> Floats:
     """
     m = experiment.mixture
     out = []
-    for mixture in (m, GaussianMixture(m.weights, m.variances, m.fractions)):
+    for mixture in (m, m.replace(centroid_gram=None)):
         times = theory.default_training_times(mixture, experiment.model, N_TIMES)
         curves = theory.learning_curves(mixture, experiment.model, times, accuracy=ACCURACY)
         out.append(
@@ -97,9 +97,8 @@ def compare_many(curves: xr.Dataset) -> xr.Dataset:
         ``variance_correlation``, with 1/variance as the prediction; and
         ``correlation_by_definition(centroids, gen_definition)``.
     """
-    experiment = Experiment.from_json(curves.attrs["experiment"])
-    m = experiment.mixture
-    measured, want = _measured(curves), predicted(experiment)
+    experiment, curves = _experiment(curves), _ordered(curves)
+    m, measured, want = experiment.mixture, _measured(curves), predicted(experiment)
     middle = want[:, len(GENERALIZED_FRACTIONS) // 2]
     main, n = measured[0], measured.shape[1]
     found = [results.rank_agreement(curves, np.exp(p)) for p in middle]
@@ -133,7 +132,7 @@ def compare_many(curves: xr.Dataset) -> xr.Dataset:
             "variance_correlation_high": by_variance.high,
         },
         {
-            "class": curves["class"].values.astype(str),
+            "class": list(m.classes),
             "centroids": list(CENTROIDS),
             "threshold": list(GENERALIZED_FRACTIONS),
             "gen_definition": curves["gen_definition"].values.astype(str),
@@ -163,7 +162,7 @@ def compare_pairs(recorded: Mapping[str, xr.Dataset]) -> xr.Dataset:
         threshold)``, +inf or -inf where only one class is reached.
     """
     names = sorted(recorded, key=lambda k: (float(_experiment(recorded[k]).mixture.weights[0]), k))
-    by_definition = [_measured(recorded[n]) for n in names]
+    by_definition = [_measured(_ordered(recorded[n])) for n in names]
     ratios = [d[0, :, 0] - d[0, :, 1] for d in by_definition]
     want = np.stack([predicted(_experiment(recorded[n])) for n in names])
     with np.errstate(invalid="ignore"):
@@ -192,12 +191,20 @@ def compare_pairs(recorded: Mapping[str, xr.Dataset]) -> xr.Dataset:
             "threshold": list(GENERALIZED_FRACTIONS),
             "gen_definition": first["gen_definition"].values.astype(str),
         },
-        {"classes": ", ".join(map(str, first["class"].values)), "effect": "ln(tau_gen(A)/tau_gen(B))"},
+        {
+            "classes": ", ".join(map(str, _experiment(first).mixture.classes)),
+            "effect": "ln(tau_gen(A)/tau_gen(B))",
+        },
     )
 
 
 def _experiment(curves: xr.Dataset) -> Experiment:
     return Experiment.from_json(curves.attrs["experiment"])
+
+
+def _ordered(curves: xr.Dataset) -> xr.Dataset:
+    """The classes of a recording in the order of the mixture that the theory is asked about."""
+    return by_name(curves, _experiment(curves).mixture.classes)
 
 
 def run(args: argparse.Namespace) -> int:

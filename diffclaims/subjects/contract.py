@@ -10,6 +10,8 @@ import inspect
 import numpy as np
 import xarray as xr
 
+from diffclaims.api.answers import check_accuracy, check_names
+from diffclaims.api.seeds import check_seeds
 from diffclaims.api.subject import MEASURES, Subject, Tags, experiments_of
 from diffclaims.errors import DiffclaimsError, NotMeasured, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
@@ -129,23 +131,20 @@ def _dataset(dataset: xr.Dataset, kind: str, probe: Experiment, tags: Tags, who:
         raise SubjectInvalid(
             f"{who}: the dimension class has {dataset.sizes.get('class')} entries, not {n_classes}"
         )
+    check_names(dataset, probe.mixture, who)
     for name, variable in schema.SCHEMAS[kind].variables.items():
         if name in dataset and str(dataset[name].attrs.get("units", "")) != variable.units:
             raise SubjectInvalid(
                 f"{who}: {name} has units {dataset[name].attrs.get('units')!r}, not {variable.units!r}"
             )
     if tags.exact:
-        accuracy = dataset.attrs.get("accuracy")
-        if not isinstance(accuracy, int | float | np.number) or not 0 < float(accuracy) < np.inf:
-            raise SubjectInvalid(
-                f"{who}: attribute accuracy is {accuracy!r}; an exact subject states a positive number, the "
-                "absolute accuracy of its losses or probabilities"
-            )
+        check_accuracy(dataset, kind, who)
     elif "seed" not in dataset.dims and not any(str(v).endswith("_stderr") for v in dataset.data_vars):
         raise SubjectInvalid(
             f"{who}: it has neither a seed dimension nor standard errors; a stochastic subject must say how "
             "well it knows its results"
         )
+    check_seeds(dataset, kind, who)
     if kind == "curves":
         _losses(dataset, who)
     elif kind == "speciation":

@@ -209,7 +209,7 @@ def learning_curves(
             "train_loss": (("class", "training_time"), previous.train),
             "bayes_loss": (("class",), bayes_loss(mixture, model)),
         },
-        coords={"class": np.arange(mixture.n_classes), "training_time": times},
+        coords={"class": list(mixture.classes), "training_time": times},
     )
     attrs = provenance(
         subject="theory",

@@ -156,7 +156,7 @@ def speciation(
                 mixture, points, times, d, k, quantiles, net, shifts[k]
             )
         more |= {"method": "sampled", "n_samples": per_replicate * REPLICATES, "n_replicates": REPLICATES}
-    diagonal = np.arange(n_classes)
+    diagonal, names = np.arange(n_classes), list(mixture.classes)
     dims, pair = ("class", "diffusion_time"), ("class", "to_class", "diffusion_time")
     dataset = xr.Dataset(
         {
@@ -167,7 +167,7 @@ def speciation(
             "transition": (pair, transition),
             "transition_stderr": (pair, transition_se),
         },
-        coords={"class": diagonal, "to_class": diagonal, "diffusion_time": times},
+        coords={"class": names, "to_class": names, "diffusion_time": times},
     )
     return stamp(dataset, "speciation", provenance(subject="theory", seeds=seeds, **more))
 

@@ -136,7 +136,7 @@ def spectrum(
             "population_energy": (("class", "eigenvalue"), found.population),
             "training_energy": (("class", "eigenvalue"), found.training),
         },
-        coords={"class": np.arange(mixture.n_classes), "eigenvalue": values},
+        coords={"class": list(mixture.classes), "eigenvalue": values},
     )
     more: dict[str, str | int | float] = {
         "residual": found.diagnosis.residual,
@@ -247,7 +247,7 @@ def _integrate(equations: Equations, edges: Floats) -> xr.Dataset:
     nodes = lo * (hi / lo) ** share
     weight = nodes * np.log(hi / lo) * slope
     k = equations.mixture.n_classes
-    coords = {"class": np.arange(k), "side": ["lower", "upper"]}
+    coords = {"class": list(equations.mixture.classes), "side": ["lower", "upper"]}
     flat, where = np.unique(nodes.ravel(), return_inverse=True)
     d = densities(equations, flat, throw=False)
     mass = (d.density[where].reshape(nodes.shape) * weight).sum(axis=1)
