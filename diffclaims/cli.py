@@ -16,6 +16,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.studies.mutants", "check that every claim rejects subjects that are wrong"),
     "calibrate": ("diffclaims.studies.calibrate", "measure how often claims hold where they must not"),
     "converge": ("diffclaims.studies.converge", "how fast finite size approaches the theory, in named cases"),
+    "score-errors": (
+        "diffclaims.studies.score_errors",
+        "which errors of a score reverse minority-speciation, and how large they must be",
+    ),
     "compare": (
         "diffclaims.studies.compare",
         "real images at finite size beside the theory of their moments",

@@ -29,8 +29,6 @@ KINDS: dict[str, str] = {
     "weights": "the score of a mixture of weights w + e (1/2 - w)",
     "mirror": "the score of (1 - e/2) p(y) + (e/2) p(-y); at 1 the best score that is odd in y",
 }
-#: Waves of a random field, for each dimension.
-_WAVES = 4
 # Streams of random numbers beside those of the U-turns.
 _ERROR, _FIELD = 1, 2
 #: Points a class from which the score's norm is taken.
@@ -120,9 +118,9 @@ def _field(draw: Draw, population: Population, model: RandomFeatures, exact: Sco
     Its waves are those of the seed, the same at all diffusion times and weights; their length is that of the data.
     """
     rng, d = generator(draw.seed, TURNS, _FIELD), population.n_dims
-    waves = rng.standard_normal((_WAVES * d, d)) / np.sqrt(d)
-    phases = rng.uniform(0, 2 * np.pi, _WAVES * d)
-    out = rng.standard_normal((_WAVES * d, d))
+    waves = rng.standard_normal((d, d)) / np.sqrt(d)
+    phases = rng.uniform(0, 2 * np.pi, d)
+    out = rng.standard_normal((d, d))
 
     def raw(y: Floats) -> Floats:
         return np.asarray(np.cos(y @ waves.T + phases) @ out)
