@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import learning_curves
 from diffclaims.plots.maps import draw_map
+from diffclaims.plots.score_errors import draw_score_errors
 from diffclaims.plots.speciation import draw_speciation
 from diffclaims.plots.style import save
 
@@ -25,7 +26,9 @@ from diffclaims.plots.style import save
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "file", metavar="FILE", help="a map, recorded learning curves or U-turns, or a convergence"
+        "file",
+        metavar="FILE",
+        help="a map, recorded learning curves or U-turns, a convergence or a study of score errors",
     )
     parser.add_argument("--finite", metavar="FILE", help="curves of a finite size, drawn on top as points")
     parser.add_argument("--out", required=True, metavar="PNG", help="the picture; .svg and .pdf work as well")
@@ -46,13 +49,15 @@ def run(args: argparse.Namespace) -> int:
         ax = draw_map(read_map(Path(args.file)))
     elif kind == "speciation":
         ax = draw_speciation(ds)
+    elif kind == "score-errors":
+        ax = draw_score_errors(ds)
     elif kind == "convergence":
         ax = draw_convergence(ds)
     elif kind == "curves":
         ax = learning_curves(ds, storage.read_dataset(Path(args.finite)) if args.finite else None)
     else:
         raise BaselineError(
-            f"{args.file} has schema {kind!r}; 'plot' draws a 'map', 'curves' or a 'convergence'"
+            f"{args.file} has schema {kind!r}; 'plot' draws maps, curves, U-turns, a 'convergence' or 'score-errors'"
         )
     save(ax.figure, Path(args.out), dpi=args.dpi)
     print(f"drawn to {args.out}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,20 +161,12 @@ def render(dataset: xr.Dataset) -> str:
             rise = _words(rarer.isel(run=r, step=i - 1)) if i else ""
             words = [_words(d.isel(run=r, weight=i)) for d in (violation, later)]
             lines.append(f"  {w:<5g} {errors} | {words[0]} | {words[1]} | {rise}")
-    lines.append("size at which a mean effect crosses 0 [95 % of resampled seeds]")
+    lines.append(
+        "size at which a mean effect crosses 0 [95 % of resampled seeds]: later, by weight; rarer, by step"
+    )
     for case in dict.fromkeys(dataset["case"].values.tolist()):
-        of_case = dataset["case"].values == case
-        kinds = dict.fromkeys(
-            dataset["kind"].values[of_case & ~np.isin(dataset["kind"], ["exact", "learned"])]
-        )
-        for kind in [*kinds, *(["-scale"] if "scale" in kinds else [])]:
-            runs, at = planted(dataset, case, kind)
-            found = []
-            for name in ("later", "rarer"):
-                values = judged[name].sel(reading="raw").values[runs]
-                three = [reversal(at, values[:, i]) for i in range(values.shape[1])]
-                found.append(", ".join("{:.2f} [{:.2f}, {:.2f}]".format(*x) for x in three))
-            lines.append(f"{case}, {kind}: later {found[0]}; rarer {found[1]}")
+        for kind, cells in reversals(dataset, case).items():
+            lines.append(f"{case}, {kind}: {'; '.join(cells)}")
     return "\n".join(lines) + "\n"
 
 
@@ -189,3 +181,67 @@ def _words(one: xr.Dataset) -> str:
     if np.isnan(one["mean"]):
         return "not measured"
     return f"{float(one['mean']):+.3f} [{float(one['low']):+.3f}, {float(one['high']):+.3f}]"
+
+
+def tables(dataset: xr.Dataset) -> list[str]:
+    """Return the rows of docs/findings.md, of the case where learned scores were measured.
+
+    Errors and balance; effects of the raw reading; the order by each reading; sizes that reverse an order.
+    """
+    learned = np.flatnonzero(dataset["kind"].values == "learned")
+    case = str(dataset["case"].values[learned[0]])
+    odd = (dataset["kind"].values == "mirror") & (dataset["size"].values == 1.0)
+    beside = odd | (dataset["kind"].values == "exact")
+    shown = [*np.flatnonzero((dataset["case"].values == case) & beside), *learned]
+    names = {r: name_of({c: dataset[c].values[r] for c in COLUMNS}).removeprefix(f"{case}, ") for r in shown}
+    weights = range(dataset.sizes["weight"])
+    judged = effects(dataset)
+    violation = interval(dataset["balance"])
+    mean = dataset[["score_error", "axis_error"]].mean("diffusion_time")
+    rows = []
+    for r in shown:
+        cells = []
+        for w in weights:
+            total, axis = (mean[name].values[r, w] for name in ("score_error", "axis_error"))
+            cells.append(f"{total[0]:.3f}, {total[1]:.3f}; {axis[0]:.2f}, {axis[1]:.2f}")
+        cells += [_words(violation.isel(run=r, weight=w)) for w in weights]
+        rows.append(_row(names[r], cells))
+    later, rarer = (interval(judged[name].sel(reading="raw")) for name in ("later", "rarer"))
+    for r in shown:
+        cells = [_words(later.isel(run=r, weight=w)) for w in weights]
+        rows.append(_row(names[r], cells + [_words(rarer.isel(run=r, step=w)) for w in weights[:-1]]))
+    for r in shown:
+        for reading in list(READINGS)[1:] if dataset["psi_n"].values[r] in (0.0, 4.0) else []:
+            one = interval(judged["later"].sel(reading=reading).isel(run=r))
+            rows.append(_row(f"{names[r]}, {reading}", [_words(one.isel(weight=w)) for w in weights]))
+    for one in dict.fromkeys(dataset["case"].values.tolist()):
+        rows += [_row(f"{one}, {kind}", cells) for kind, cells in reversals(dataset, one).items()]
+    return rows
+
+
+def reversals(dataset: xr.Dataset, case: str) -> dict[str, list[str]]:
+    """By planted kind: the size that reverses the first sentence at each weight, and the second at each step."""
+    of_case = dataset["case"].values == case
+    kinds = list(
+        dict.fromkeys(dataset["kind"].values[of_case & ~np.isin(dataset["kind"], ["exact", "learned"])])
+    )
+    judged, found = effects(dataset), {}
+    for kind in [*kinds, *(["-scale"] if "scale" in kinds else [])]:
+        runs, sizes = planted(dataset, case, kind)
+        cells = []
+        for name in ("later", "rarer"):
+            values = judged[name].sel(reading="raw").values[runs]
+            cells += [_size(*reversal(sizes, values[:, i])) for i in range(values.shape[1])]
+        found[str(kind)] = cells
+    return found
+
+
+def _size(size: float, low: float, high: float) -> str:
+    if np.isinf(low):
+        return "none"
+    words = [f"{x:.2f}" if np.isfinite(x) else "none" for x in (size, low, high)]
+    return f"{words[0]} [{words[1]}, {words[2]}]"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
