@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "how often the verdict rule is wrong on seeds of nothing",
     ),
     "converge": ("diffclaims.studies.converge", "how fast finite size approaches the theory, in named cases"),
+    "score-errors": (
+        "diffclaims.studies.score_errors",
+        "which errors of a score reverse minority-speciation, and how large they must be",
+    ),
     "compare": (
         "diffclaims.studies.compare",
         "real images at finite size beside the theory of their moments",

@@ -35,6 +35,17 @@ for name, ax in zip(CASES, panels.flat, strict=True):
     ax.set_title(name, fontsize=9, loc="left", color="0.25")
 plots.save(figure, IMAGES / "convergence.png")
 
+# Minority speciation under scores with errors: a weight a panel.
+found = storage.read_dataset(ROOT / "baselines" / "score-errors" / "minority-speciation.nc")
+figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.4), layout="constrained", sharex=True)
+for weight, ax in zip((0.35, 0.05), panels, strict=True):
+    plots.draw_score_errors(found, ax, weight=weight)
+    ax.get_legend().remove()  # one for both
+    ax.set_xlim(-0.05, 1.3)  # the largest error of responsibility lies beyond, and is of the claim's sign
+    ax.set_title(f"minority of higher variance, weight {weight:g}", fontsize=9, loc="left", color="0.25")
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
+plots.save(figure, IMAGES / "score-errors.png")
+
 # U-Nets: curves and U-turns, balanced beside a rare class of high variance.
 CAMPAIGN = ROOT / "baselines" / "unet" / "recorded" / "cpu"
 SHOWN = {"balanced-n64": "balanced, 64 images each", "bag0.1-n256": "Bag 0.1 of 256 images"}

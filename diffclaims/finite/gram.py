@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.backend import Array, Backend
 from diffclaims.finite.draw import NOISE, Draw, Population, generator
-from diffclaims.finite.hermite import Response
+from diffclaims.finite.hermite import SMOOTH_TOLERANCE, Response
 from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
@@ -47,12 +47,21 @@ class Features:
         Where to compute.
     block_bytes : int
         Scratch memory of one block.
+    tolerance : float
+        Of the noise averages of a smooth activation, absolute.
     """
 
     def __init__(
-        self, features: Floats, model: RandomFeatures, *, backend: Backend, block_bytes: int = 1 << 27
+        self,
+        features: Floats,
+        model: RandomFeatures,
+        *,
+        backend: Backend,
+        block_bytes: int = 1 << 27,
+        tolerance: float = SMOOTH_TOLERANCE,
     ) -> None:
         self.model, self.backend, self.block_bytes = model, backend, block_bytes
+        self.tolerance = tolerance
         self.p, self.d = features.shape
         #: W / sqrt(d).
         self.w = backend.array(features / np.sqrt(self.d))
@@ -139,7 +148,13 @@ class Features:
         low = np.floor(float(s.min()) * 20) / 20 or float(s.min())
         high = np.ceil(float(s.max()) * 20) / 20
         return Response(
-            self.model, order, low, high, backend=self.backend, block_bytes=max(self.block_bytes // 2, 1)
+            self.model,
+            order,
+            low,
+            high,
+            backend=self.backend,
+            block_bytes=max(self.block_bytes // 2, 1),
+            tolerance=self.tolerance,
         )
 
 

@@ -65,7 +65,9 @@ def _apply(rule: Rule, values: Floats) -> Floats:
 
 
 @functools.lru_cache(maxsize=64)
-def quadrature(activation: str | Activation, order: int, low: float, high: float) -> Rule:
+def quadrature(
+    activation: str | Activation, order: int, low: float, high: float, tolerance: float = SMOOTH_TOLERANCE
+) -> Rule:
     """Choose a rule that is converged for noise amplitudes between `low` and `high`.
 
     Parameters
@@ -76,6 +78,8 @@ def quadrature(activation: str | Activation, order: int, low: float, high: float
         Highest Hermite order.
     low, high : float
         Smallest and largest standard deviation of the preactivation.
+    tolerance : float
+        What counts as converged for a smooth activation.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def quadrature(activation: str | Activation, order: int, low: float, high: float
 
     best = coefficients(_rule(_REFERENCE, order))
     for size in _SIZES:
-        if (off := error(size, best)) <= SMOOTH_TOLERANCE:
+        if (off := error(size, best)) <= tolerance:
             return dataclasses.replace(_rule(size, order), error=off)
     off = error(_ROUGH_SIZE, coefficients(_rule(4 * _ROUGH_SIZE + 3, order)))
     if off <= ROUGH_TOLERANCE:
@@ -123,6 +127,8 @@ class Response:
         Where the arrays live.
     block_bytes : int
         Scratch memory of one block.
+    tolerance : float
+        As in `quadrature`.
 
     Notes
     -----
@@ -138,9 +144,12 @@ class Response:
         *,
         backend: Backend,
         block_bytes: int = 1 << 26,
+        tolerance: float = SMOOTH_TOLERANCE,
     ) -> None:
         self.model, self.order, self.backend, self.block_bytes = model, order, backend, block_bytes
-        self.rule = None if model.activation == "relu" else quadrature(model.activation, order, low, high)
+        self.rule = None
+        if model.activation != "relu":
+            self.rule = quadrature(model.activation, order, low, high, tolerance)
         self.error = 0.0 if self.rule is None else self.rule.error
 
     def __call__(self, u: Array, s: Array) -> tuple[list[Array], Array]:

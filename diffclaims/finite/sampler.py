@@ -21,7 +21,7 @@ from diffclaims.finite.backend import Backend
 from diffclaims.finite.curves import check_count
 from diffclaims.finite.draw import TURNS, Draw, Population, check_seeds, generator
 from diffclaims.finite.flow import Flow
-from diffclaims.finite.gram import Features, class_moments
+from diffclaims.finite.gram import ClassFeatureMoments, Features, class_moments
 from diffclaims.finite.setup import DEFAULT_TIMES, Question, read
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.provenance import provenance
@@ -30,6 +30,8 @@ from diffclaims.storage.schema import stamp
 Floats = NDArray[np.float64]
 #: A score at one diffusion time: points (n, d) to scores (n, d).
 Score = Callable[[Floats], Floats]
+#: Makes the score of one seed's draw at the model's diffusion time.
+ScoreMaker = Callable[[Draw, RandomFeatures], Score]
 
 
 def speciation(
@@ -42,7 +44,7 @@ def speciation(
     n_steps: int = 100,
     end: float = 1e-2,
     training_time: float | str = "best",
-    score: str = "learned",
+    score: str | ScoreMaker = "learned",
     backend: str = "numpy",
     device: str = "cpu",
 ) -> xr.Dataset:
@@ -68,8 +70,10 @@ def speciation(
     training_time : float or "best"
         Training time of every score; ``"best"`` stops each at its least weighted test loss over the
         population, an oracle's early stopping.
-    score : {"learned", "exact"}
-        ``"exact"`` uses the true score of the mixture: the control of the sampler itself.
+    score : {"learned", "exact"} or callable
+        ``"exact"`` uses the true score of the mixture: the control of the sampler itself. A callable
+        ``score(draw, model)`` returns a score, points (n, d) to (n, d), at ``model.diffusion_time``, as
+        `diffclaims.finite.PlantedError` does; its attribute ``name``, if any, is recorded.
     backend, device
         As in `diffclaims.finite.learning_curves`, for training.
 
@@ -108,8 +112,10 @@ def speciation(
         scores: list[Score] = []
         for t in grid[:-1]:
             model = dataclasses.replace(setup.model, diffusion_time=float(t))
-            if score == "exact":
-                scores.append(_exact_score(draw.population, model))
+            if callable(score):
+                scores.append(score(draw, model))
+            elif score == "exact":
+                scores.append(exact_score(draw.population, model))
             else:
                 scores.append(_learned_score(draw, model, training_time, xp))
         ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, n_points, generator(seed, TURNS))
@@ -151,7 +157,7 @@ def speciation(
         n_points=n_points,
         n_steps=len(grid) - 1,
         end=end,
-        score=score,
+        score=str(getattr(score, "name", "callable")) if callable(score) else score,
         training_time=training_time if score == "learned" else "none",
         sampler="ancestral, stochastic",
         endpoint="mean posterior of the true mixture at the end",
@@ -166,13 +172,13 @@ def _checked(
     n_steps: int,
     end: float,
     training_time: float | str,
-    score: str,
+    score: str | ScoreMaker,
 ) -> Floats:
     """Return the turning points, or say which argument cannot be used."""
     for name, value in (("n_points", n_points), ("n_steps", n_steps)):
         check_count(name, value)
-    if score not in ("learned", "exact"):
-        raise InvalidInput.of("score", score, 'be "learned" or "exact"', "choose one of them")
+    if not callable(score) and score not in ("learned", "exact"):
+        raise InvalidInput.of("score", score, 'be "learned", "exact" or a callable', "choose one of them")
     if training_time != "best" and (isinstance(training_time, str) or not training_time > 0):
         raise InvalidInput.of("training_time", training_time, 'be above 0, or "best"', "give one of them")
     turns = np.atleast_1d(np.asarray(diffusion_times, dtype=np.float64))
@@ -214,22 +220,32 @@ def log_posterior(population: Population, y: Floats, signal: float, noise: float
     return np.asarray(out - logsumexp(out, axis=1, keepdims=True))
 
 
-def _exact_score(population: Population, model: RandomFeatures) -> Score:
+def exact_score(
+    population: Population, model: RandomFeatures, adjust: Callable[[Floats], Floats] | None = None
+) -> Score:
+    """Score of the noised mixture; `adjust` may change the posteriors (n, K) that it is made of."""
     signal, noise = model.signal, model.noise
     total = signal * population.variances + noise
 
     def score(y: Floats) -> Floats:
         p = np.exp(log_posterior(population, y, signal, noise))
+        p = p if adjust is None else adjust(p)
         return np.asarray((p @ (np.sqrt(signal) * population.centroids / total)) - y * (p @ (1 / total)))
 
     return score
 
 
 def _learned_score(draw: Draw, model: RandomFeatures, training_time: float | str, xp: Backend) -> Score:
-    oracle = training_time == "best"
-    moments = class_moments(draw, model, backend=xp, test=oracle)
+    moments = class_moments(draw, model, backend=xp, test=training_time == "best")
+    return trained_score(draw, model, moments, training_time, xp)
+
+
+def trained_score(
+    draw: Draw, model: RandomFeatures, moments: ClassFeatureMoments, training_time: float | str, xp: Backend
+) -> Score:
+    """Score of features trained on given moments; ``"best"`` needs moments of the population as well."""
     flow = Flow(moments, model.noise, backend=xp)
-    if oracle:
+    if training_time == "best":
         assert draw.population is not None
         losses = np.array([flow.losses(m, DEFAULT_TIMES) for m in moments.test])
         tau = float(DEFAULT_TIMES[int(np.argmin(draw.population.weights @ losses))])

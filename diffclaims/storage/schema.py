@@ -103,6 +103,38 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_dims", "training_time"),
     ),
+    "score-errors": Schema(
+        {
+            "log_time": Variable(
+                ("run", "weight", "reading", "class"),
+                "log diffusion time",
+                "log speciation time by the reading",
+                allow_any=True,
+            ),
+            "return_probability": Variable(
+                ("run", "weight", "class", "diffusion_time"),
+                "1",
+                "probability that a U-turn returns to its class, mean over seeds",
+                allow_any=True,
+            ),
+            "score_error": Variable(
+                ("run", "weight", "class", "diffusion_time"),
+                "1",
+                "relative mean squared error of the score, mean over seeds",
+                allow_any=True,
+            ),
+            "axis_error": Variable(
+                ("run", "weight", "class", "diffusion_time"),
+                "1",
+                "the same along the difference of the centroids",
+                allow_any=True,
+            ),
+            "balance": Variable(
+                ("run", "weight"), "1", "mean violation of detailed balance over times", allow_any=True
+            ),
+        },
+        increasing=("weight", "diffusion_time"),
+    ),
     "spectrum": Schema(
         {
             "density": Variable(("eigenvalue",), "1/eigenvalue", "density of eigenvalues of U"),

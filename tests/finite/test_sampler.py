@@ -8,7 +8,7 @@ import pytest
 from diffclaims import finite
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.draw import generator, realize
-from diffclaims.finite.sampler import _exact_score, log_posterior, time_grid
+from diffclaims.finite.sampler import exact_score, log_posterior, time_grid
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 
@@ -73,7 +73,7 @@ def test_score_is_the_gradient():
 
     h = 1e-5
     slope = [(log_density(y[0] + h * e) - log_density(y[0] - h * e)) / (2 * h) for e in np.eye(6)]
-    np.testing.assert_allclose(_exact_score(population, MODEL)(y)[0], slope, rtol=1e-6)
+    np.testing.assert_allclose(exact_score(population, MODEL)(y)[0], slope, rtol=1e-6)
 
 
 def test_learned_score_returns_late_u_turns_and_forgets_early_ones():
