@@ -14,6 +14,7 @@ from diffclaims.errors import DiffclaimsError
 #: Imported only when asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.studies.mutants", "check that every claim rejects subjects that are wrong"),
+    "wrongness": ("diffclaims.studies.wrongness", "the smallest wrongness of each kind that each claim sees"),
     "calibrate": ("diffclaims.studies.calibrate", "measure how often claims hold where they must not"),
     "error-rates": (
         "diffclaims.studies.error_rates",

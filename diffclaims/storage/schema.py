@@ -74,6 +74,15 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_seeds",),
     ),
+    "wrongness": Schema(
+        {
+            "smallest": Variable(
+                ("claim", "family"), "1", "smallest size that the claim sees, NaN for none", allow_any=True
+            ),
+            "passes": Variable(("claim", "family"), "1", "largest size tried that passes", allow_any=True),
+            "seen_by": Variable(("claim", "family"), "", "what sees the smallest"),
+        }
+    ),
     "error-rates": Schema(
         {
             "one_look": Variable(

@@ -40,7 +40,7 @@ from diffclaims.subjects.contract import check_subject
 from diffclaims.subjects.memo import Memo
 
 
-class _Listed:
+class CaseByCase:
     """A subject that is asked only for the experiments of one case.
 
     Claims record more of a subject that takes any mixture, for instance critical weights by root finding;
@@ -119,7 +119,7 @@ class Hunt:
         if reason := self._breach(mutant, name):
             return Finding(claim=claim.id, mutant=name, state="invalid", reason=reason)
         refused, asked = "", False
-        for case in sorted(claim.cases_for(self.subject), key=_cost):
+        for case in cheapest_first(claim.cases_for(self.subject)):
             if case.role is Role.OUTSIDE:
                 continue
             try:
@@ -169,7 +169,17 @@ class Hunt:
 
 def _run(claim: Claim, subject: Subject, case: Case) -> CaseResult:
     # The claim's own effects must see a mutant, without what is known of the model beside them.
-    return claim.run(_Listed(subject, case), case, identities=False, sizes=False)
+    return claim.run(asked_case_by_case(subject, case), case, identities=False, sizes=False)
+
+
+def asked_case_by_case(subject: Subject, case: Case) -> Subject:
+    """Return a subject that is asked only what a verdict on this case needs."""
+    return CaseByCase(subject, case)
+
+
+def cheapest_first(cases: Sequence[Case]) -> list[Case]:
+    """Return cases in the order in which they are best asked until one decides."""
+    return sorted(cases, key=_cost)
 
 
 def _cost(case: Case) -> tuple[float, bool]:

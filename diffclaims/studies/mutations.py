@@ -76,11 +76,13 @@ class Mutant(Wrapper):
     subject : Subject
         Whose answers are spoiled.
     name : str
-        A key of `MUTATIONS`.
+        A key of `MUTATIONS`, or the name of a mutation that is given.
+    mutation : Mutation, optional
+        One that is not listed.
     """
 
-    def __init__(self, subject: Subject, name: str) -> None:
-        self.mutation = known_mutant(name)
+    def __init__(self, subject: Subject, name: str, mutation: Mutation | None = None) -> None:
+        self.mutation = known_mutant(name) if mutation is None else mutation
         super().__init__(subject, name=f"{subject.name}-{name}")
 
     def answer(
@@ -95,25 +97,26 @@ class Mutant(Wrapper):
 # What the subject is asked instead.
 
 
-def _with(experiment: Experiment, **changes: object) -> Experiment:
+def spoiled_mixture(experiment: Experiment, **changes: object) -> Experiment:
+    """Return an experiment with some of its mixture's weights, variances or centroids changed."""
     return experiment.replace(mixture=experiment.mixture.replace(**changes))
 
 
 def _variances_exchanged(experiment: Experiment) -> Experiment:
-    return _with(experiment, variances=experiment.mixture.variances[::-1])
+    return spoiled_mixture(experiment, variances=experiment.mixture.variances[::-1])
 
 
 def _centroids_exchanged(experiment: Experiment) -> Experiment:
-    return _with(experiment, centroid_gram=experiment.mixture.centroid_gram[::-1, ::-1])
+    return spoiled_mixture(experiment, centroid_gram=experiment.mixture.centroid_gram[::-1, ::-1])
 
 
 def _no_centroids(experiment: Experiment) -> Experiment:
-    return _with(experiment, centroid_gram=None)
+    return spoiled_mixture(experiment, centroid_gram=None)
 
 
 def _balanced(experiment: Experiment) -> Experiment:
     k = experiment.mixture.n_classes
-    return _with(experiment, weights=np.full(k, 1 / k))
+    return spoiled_mixture(experiment, weights=np.full(k, 1 / k))
 
 
 def _stuck_size(experiment: Experiment) -> Experiment:
