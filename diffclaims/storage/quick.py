@@ -1,7 +1,8 @@
 """Read a small NetCDF file at once, straight from its HDF5 file.
 
 Opening a file of few groups by xarray takes a tenth of a second or two, more than some cases take to be judged, and
-a run opens one for each. Whatever is read here is held against the checksum; what does not match is read again by xarray.
+a run opens one for each. Whatever is read here is held against the checksum; what does not match is read again by
+xarray.
 """
 
 from __future__ import annotations
