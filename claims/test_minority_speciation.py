@@ -235,6 +235,14 @@ CLAIM = Claim(
         case("minority-of-higher-variance", [1.5, 1.0], OPPOSITE),
         case("minority-of-lower-variance", [1.0, 1.5], OPPOSITE),
         case(
+            "apart-by-variance",
+            [1.5, 1.0],
+            [[0.0, 0.0], [0.0, 0.0]],
+            weights=(0.05, 0.2, 0.35),
+            role=Role.OUTSIDE,
+            note="one centroid: classes are told apart by their variances alone",
+        ),
+        case(
             "equal-weights",
             [1.0, 1.0],
             OPPOSITE,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from diffclaims.api.answers import check_answer
 from diffclaims.api.subject import SAME_MODEL, Subject, Tags
@@ -27,6 +28,8 @@ EXACT = 0.01
 STOCHASTIC, BY_DIMENSION = 0.03, 3.0
 #: Dimension that is taken where a dataset does not state its own (attribute ``n_dims``).
 USUAL_DIMENSION = 100.0
+#: The same of a spectrum, whose identities are sums, and of return probabilities that are known, absolute.
+EXACT_SPECTRUM, EXACT_RETURN = 0.002, 0.005
 #: Where a loss has fallen by this much, its slope is read off; from two such points it is extrapolated to 0.
 FALLEN = (0.001, 0.003)
 #: From this diffusion time on a U-turn must have forgotten where it came from, to the second number.
@@ -136,7 +139,7 @@ def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who:
             allowed = _allowed(curves, tags, start) + float(curves.attrs.get("accuracy", 0.0)) / low
             if not off <= allowed:
                 raise SubjectInvalid(
-                    f"{who}: {name} of class {curves['class'].values[k]!r} begins to fall "
+                    f"{who}: {name} of class {curves['class'].values[k]!s} begins to fall "
                     f"{float(start.mean()):.3f} times as fast as the random-features model does, "
                     f"which is known to {allowed:.2g}: "
                     f"{slope:.4g} per unit of training time for {_named(experiment)}. {_HINT}"
@@ -164,7 +167,9 @@ def check_spectrum(spectrum: xr.Dataset, experiment: Experiment, tags: Tags, *, 
     ratio = model.psi_p / model.psi_n
     linear = model.signal * (n.weight @ n.a**2) * m.class_variance
     rest = n.weight @ n.v2
-    allowed = _allowed(spectrum, tags) + float(spectrum.attrs.get("accuracy", 0.0))
+    allowed = (EXACT_SPECTRUM if tags.exact else _allowed(spectrum, tags)) + float(
+        spectrum.attrs.get("accuracy", 0.0)
+    )
     sides: list[tuple[str, Floats, Floats]] = [
         ("mass", np.array([mass.sum() + atom]), np.ones(1)),
         ("first moment", np.array([mass @ mean + atom * at]), np.array([_trace(n, experiment)])),
@@ -243,6 +248,15 @@ def check_speciation(found: xr.Dataset, experiment: Experiment, tags: Tags, *, w
             who,
         )
     if tags.exact:
+        known = known_return(experiment, times, found.attrs.get("n_dims"))
+        if known is not None:
+            allowed_here = EXACT_RETURN + float(found.attrs.get("accuracy", 0.0))
+            _need(
+                np.abs(mean - known).max(),
+                allowed_here,
+                "classes of one covariance return by a known curve",
+                who,
+            )
         if weights.size == 2:
             flow = weights[:, None] * (1 - mean)
             _need(np.abs(flow[0] - flow[1]).max(), allowed, "as many U-turns lead from 0 to 1 as back", who)
@@ -254,6 +268,25 @@ def check_speciation(found: xr.Dataset, experiment: Experiment, tags: Tags, *, w
                 "as many U-turns lead from k to l as back",
                 who,
             )
+
+
+def known_return(experiment: Experiment, times: Floats, n_dims: float | None) -> Floats | None:
+    """Return the probability that a U-turn returns, shape (2, T), where it has a closed form; else None.
+
+    Two classes of one isotropic covariance have log-odds ``log(pi_k/pi_l) + D^2/2 + D z`` with z normal and
+    ``D^2 = exp(-2t) |mu_k - mu_l|^2/Gamma^2``; a U-turn returns with the mean of their logistic function.
+    """
+    m = experiment.mixture
+    if n_dims is None or m.n_classes != 2 or np.ptp(m.variances) > 0:
+        return None
+    gram = m.centroid_gram
+    apart = float(n_dims) * (gram[0, 0] + gram[1, 1] - 2 * gram[0, 1])
+    signal = np.exp(-2 * times)
+    d2 = signal * apart / (signal * float(m.variances.flat[0]) - np.expm1(-2 * times))
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    prior = np.log(m.weights / m.weights[::-1])[:, None, None]
+    odds = prior + d2[None, :, None] / 2 + np.sqrt(d2)[None, :, None] * z
+    return np.asarray((expit(odds) @ w) / w.sum())
 
 
 def _has_errors(found: xr.Dataset) -> bool:

@@ -21,7 +21,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from diffclaims.api.case import Role
 from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.subject import MEASURES, Subject
 from diffclaims.errors import DiffclaimsError, InvalidInput
@@ -48,8 +47,6 @@ def seen_by(claim: Claim, subject: Subject, honest: Subject) -> str:
         The wrong one, and the one that it wraps: what that does not pass shows nothing.
     """
     for case in cheapest_first(claim.cases_for(honest)):
-        if case.role is Role.OUTSIDE:
-            continue
         try:
             result = claim.run(asked_case_by_case(subject, case), case)
         except DiffclaimsError:
