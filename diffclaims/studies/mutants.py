@@ -33,6 +33,7 @@ from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Outcome
 from diffclaims.errors import DiffclaimsError, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
+from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.studies.mutations import MUTATIONS, Mutant, known_mutant
 from diffclaims.subjects import registry
@@ -266,7 +267,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mutant", action="append", metavar="NAME", help="only this mutant; may be repeated")
     parser.add_argument("--subject", default="theory", help="what the mutants wrap (theory)")
     parser.add_argument("--live", action="store_true", help="measure the subject even where that takes long")
-    parser.add_argument("--calibration", action="store_true", help="print the recorded calibration as well")
+    parser.add_argument(
+        "--calibration",
+        action="store_true",
+        help="also print the smallest wrongness seen, the error rates and the power, as recorded",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -307,10 +312,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def calibration_text(width: int) -> str:
-    """The recorded calibration, or how to make it."""
+    """What is recorded of how far verdicts can be trusted, or how to make it."""
     from diffclaims.studies import calibrate as calibration
+    from diffclaims.studies import error_rates, wrongness
 
+    parts = []
+    for module in (wrongness, error_rates):
+        path = locate.baselines_dir() / module.FILE
+        if path.is_file():
+            parts.append(module.report(storage.read_dataset(path), width=width))
+        else:
+            parts.append(f"{path.name} is not recorded; diffclaims {path.stem} makes it\n")
     found = calibration.records()
-    if not found:
-        return "no calibration is recorded; diffclaims calibrate makes it\n"
-    return calibration.render(found, width=width)
+    if found:
+        parts.append(calibration.render(found, width=width))
+    else:
+        parts.append("no calibration is recorded; diffclaims calibrate makes it\n")
+    return "\n".join(parts)
