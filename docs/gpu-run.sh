@@ -2,9 +2,12 @@
 # A campaign on one GPU, within a time: pilot, training, recording. See docs/unet-run.md.
 #
 #   bash docs/gpu-run.sh OUT [SECONDS]
+#   PRESET=pairs PILOT=0 bash docs/gpu-run.sh OUT 258
 #
-# OUT gets pilot.json, run.log, recordings.tar.gz and sheets.tar.gz. SECONDS (570) is for all of it. Packages that are
-# missing here come from wheels in .whl; the images come from DIFFCLAIMS_DATA, or from .data. TOY=1 rehearses on a CPU.
+# OUT gets pilot.json, run.log, recordings.tar.gz, sheets.tar.gz and, up to 60 MiB, the runs as measured, in parts:
+# cat runs.tar.* | tar -x. SECONDS (570) is for all of it. PRESET (gpu9) is the campaign, ONLY="NAME..." some of its
+# experiments; PILOT=0 trains it as it stands, without a pilot. Packages that are missing here come from wheels in .whl;
+# the images come from DIFFCLAIMS_DATA, or from .data. TOY=1 rehearses on a CPU.
 set -u
 python=${PYTHON:-python3}
 out=$(mkdir -p "$1" && cd "$1" && pwd) || exit 2
@@ -35,6 +38,8 @@ export PYTHONPATH=$PWD:$site${PYTHONPATH:+:$PYTHONPATH} DIFFCLAIMS_DATA=${DIFFCL
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${THREADS:-4}
 
 # What is chosen, and by which means it is trained; without a plan few steps, in a way that needs no pilot.
+preset=${PRESET:-gpu9} last=60 least=20 only=() planned=
+for name in ${ONLY:-}; do only+=(--only "$name"); done
 if [ -n "${TOY:-}" ]; then
   reserve=${RESERVE:-90} pilot=30
   asked=(--only balanced-n64 --only swap-n64 --set steps=20)
@@ -42,23 +47,32 @@ if [ -n "${TOY:-}" ]; then
   choice=(--preset smoke)
 else
   reserve=${RESERVE:-110} pilot=60
-  asked=()
+  asked=("${only[@]}")
   means=(--device "${DEVICE:-cuda}" --at-once 8)
-  choice=(--preset gpu9 --set steps=2000)
+  choice=(--preset "$preset" --set steps=2000)
 fi
-
-say "pilot"
-budget=$(number "($deadline - $reserve - $SECONDS - $pilot) / 60")
-unet $((2 * pilot + 60)) pilot --preset gpu9 "${asked[@]}" "${means[@]}" --seconds $pilot --budget "$budget" \
-  --out "$out/pilot.json"
-last=60 least=20
-if unet 60 train --plan "$out/pilot.json" --results "$runs" --dry-run > "$work/runs.jsonl"; then
-  choice=(--plan "$out/pilot.json") means=()
+if [ "${PILOT:-1}" = 0 ]; then
+  reserve=${RESERVE:-45} last=25
+  choice=(--preset "$preset")
+  if [ -n "${TOY:-}" ]; then
+    choice+=(--set steps=30 --set width=8 --set n_eval=16)
+  else # what was fastest in float32 on the GPU that was measured
+    means+=(--cuda-graph --no-channels-last)
+  fi
+else
+  say "pilot"
+  budget=$(number "($deadline - $reserve - $SECONDS - $pilot) / 60")
+  unet $((2 * pilot + 60)) pilot --preset "$preset" "${asked[@]}" "${means[@]}" --seconds $pilot --budget "$budget" \
+    --out "$out/pilot.json"
+  unet 60 train --plan "$out/pilot.json" --results "$runs" --dry-run > "$work/runs.jsonl" && planned=1
+fi
+if [ -n "$planned" ]; then
+  choice=(--plan "$out/pilot.json") means=() only=()
   last=$($python -c 'import json, sys; print(60 * json.load(open(sys.argv[1]))["plan"]["last_run_minutes"])' \
     "$out/pilot.json")
 else
-  say "no plan: ${choice[*]}"
-  unet 60 train "${choice[@]}" --results "$runs" --dry-run > "$work/runs.jsonl"
+  say "no plan: ${choice[*]} ${only[*]} ${means[*]}"
+  unet 60 train "${choice[@]}" "${only[@]}" --results "$runs" --dry-run > "$work/runs.jsonl"
 fi
 
 say "classifiers, beside the training"
@@ -66,10 +80,11 @@ OMP_NUM_THREADS=${THREADS:-8} timeout -k 5 $((deadline - reserve - SECONDS + 20)
 import json, sys
 from pathlib import Path
 from diffclaims.unet.config import RunConfig
-from diffclaims.unet.measure.classifier import train_classifier
 
-found = [RunConfig.from_json(line).data for line in open(sys.argv[1])]
-for data in {(d.resolution, d.control): d for d in found}.values():
+found = [RunConfig.from_json(line) for line in open(sys.argv[1])]
+drawn = [r.data for r in found if r.sample.sample_at or r.sample.uturn_at]
+for data in {(d.resolution, d.control): d for d in drawn}.values():
+    from diffclaims.unet.measure.classifier import train_classifier
     print(data.control, train_classifier(data.source.load(), data, cache=Path(sys.argv[2])).accuracy)
 EOF
 classifiers=$!
@@ -80,20 +95,27 @@ for try in "" "--no-cuda-graph --no-compile --at-once 2"; do
   [ "$left" -gt "$least" ] || break
   stop=$(number "max($left - 1.1 * $last, $left / 2) / 60")
   say "training, for $left s at most; no run starts after $stop minutes"
-  unet "$left" train "${choice[@]}" "${means[@]}" $try --results "$runs" --stop-after "$stop" && break
+  unet "$left" train "${choice[@]}" "${only[@]}" "${means[@]}" $try --results "$runs" --stop-after "$stop" && break
   least=${last%.*}
 done
 
 say "recording"
-unet 30 status "${choice[@]}" --results "$runs"
+unet 30 status "${choice[@]}" "${only[@]}" --results "$runs" | tail -n 100
+# The measurements as they are, where they are small: what fails from here on can be done again from them.
+(cd "$runs" && find . -name raw.npz -o -name config.json) | tar -cf "$work/runs.tar" -C "$runs" -T -
+[ "$(stat -c %s "$work/runs.tar")" -gt $((60 << 20)) ] || split -b 15M "$work/runs.tar" "$out/runs.tar."
 wait "$classifiers"
-names=$($python -c 'import json, sys
-print(*dict.fromkeys(json.loads(line)["name"] for line in open(sys.argv[1])))' "$work/runs.jsonl")
-export OMP_NUM_THREADS=${THREADS:-2}
+names=($($python -c 'import json, sys
+print(*dict.fromkeys(json.loads(line)["name"] for line in open(sys.argv[1])))' "$work/runs.jsonl"))
+# A process a core, each with its share of the experiments: most of a short recording is starting it.
+parts=$($python -c 'import os, sys; print(min(15, os.cpu_count(), int(sys.argv[1])))' ${#names[@]})
+export OMP_NUM_THREADS=${THREADS:-$((parts > 6 ? 1 : 2))}
 recording=()
-for name in $names; do
-  unet $((deadline - 10 - SECONDS)) record "${choice[@]}" --only "$name" --results "$runs" --out "$work/recordings" \
-    --sheets "$work/sheets" --made-by "bash docs/gpu-run.sh OUT $deadline" &
+for ((part = 0; part < parts; part++)); do
+  share=()
+  for ((i = part; i < ${#names[@]}; i += parts)); do share+=(--only "${names[i]}"); done
+  unet $((deadline - 10 - SECONDS)) record "${choice[@]}" "${share[@]}" --results "$runs" --out "$work/recordings" \
+    --sheets "$work/sheets" --made-by "${PRESET:+PRESET=$PRESET }${PILOT:+PILOT=$PILOT }bash docs/gpu-run.sh OUT $deadline" &
   recording+=($!)
 done
 wait "${recording[@]}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from diffclaims.errors import InvalidInput
 from diffclaims.unet.cli import main
 from diffclaims.unet.config import RunConfig, parse_setting
+from diffclaims.unet.data.fashion_mnist import CLASS_NAMES
 from diffclaims.unet.train.presets import PRESETS, runs
 
 
@@ -136,3 +139,23 @@ def test_the_gpu_preset_asks_what_the_claims_need():
     decides = ["balanced-n64", "bag0.1-n256", "bag0.05-n256", "swap-n64", "ten-n64", "balanced-n256"]
     assert [r.name for r in found[:6]] == decides
     assert min(sum(r.name == name for r in found) for name in first) >= 3
+
+
+def test_the_preset_of_pairs_asks_all_of_them_alike():
+    found = runs("pairs")
+    # Seed by seed: a cut leaves whole seeds of all pairs.
+    assert [r.seed for r in found] == [1000] * 45 + [1001] * 45
+    assert [r.name for r in found[:45]] == [r.name for r in found[45:]]
+    assert {frozenset(r.data.classes) for r in found} == set(
+        map(frozenset, itertools.combinations(CLASS_NAMES, 2))
+    )
+    assert {"bag-trouser", "shirt-tshirt"} <= {r.name for r in found}
+    first = found[0]
+    alike = [
+        replace(r, name=first.name, seed=0, data=replace(r.data, classes=("Bag", "Boot"))) for r in found
+    ]
+    assert set(alike) == {replace(first, seed=0)}
+    assert first.data.counts() == (64, 64)
+    assert first.sample.sample_at == first.sample.uturn_at == ()
+    steps = first.probe.steps(first.optimizer.steps)
+    assert (len(steps), steps[0], steps[-1]) == (20, 20, 1200)

@@ -26,7 +26,7 @@ def sample_sheet(path: Path, raw: Path, source: LabelledImages) -> None:
     """Write the last stochastic samples of a run as a small grey PNG.
 
     Above: samples as they came. Below, after a white line: those nearest to a training image in units of the
-    distance to the second nearest, each over that training image.
+    distance to the second nearest, each over that training image. Nothing is written of a run without samples.
 
     Parameters
     ----------
@@ -38,7 +38,9 @@ def sample_sheet(path: Path, raw: Path, source: LabelledImages) -> None:
         What it was trained on.
     """
     run = RawRun.read(raw)
-    step = max(s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found)
+    step = max((s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found), default=None)
+    if step is None:
+        return
     samples = run.samples[step][f"samples_{SAMPLERS[0]}"].astype(np.float32).mean(axis=1)
     train = prepare(run.config.data, source, seed=run.config.seed, n_held_out=1).train.mean(axis=1)
     flat = [x.reshape(len(x), -1).astype(np.float64) for x in (samples, train)]

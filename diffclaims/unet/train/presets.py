@@ -6,6 +6,7 @@ A flag of the command line overrides any of them.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,12 @@ def _weights(size: int, *values: float, **more: Any) -> dict[str, Settings]:
 
 
 _TEN: Settings = {"classes": CLASS_NAMES, "size": 64, "n_eval": 64, "snapshots": 20, "uturn_at": ()}
+
+#: Every two of the ten classes, alphabetically: which of them comes first says nothing.
+_PAIRS: dict[str, Settings] = {
+    "-".join(c.replace("-", "").lower() for c in pair): {"classes": pair, "size": 64, "seeds": 2}
+    for pair in itertools.combinations(sorted(CLASS_NAMES), 2)
+}
 
 #: Settings of a rehearsal; its figures say nothing about any real run.
 TOY: Mapping[str, Any] = {
@@ -91,6 +98,18 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ten-n64": {**_TEN, "seeds": 3},
             "balanced-n256": {"size": 128, "seeds": 5, "steps": 8000},
         },
+    },
+    "pairs": {
+        "first_seed": 1000,
+        # Only what times are read from: the low noise levels, and no images.
+        "settings": {
+            "steps": 1200,
+            "snapshots": 20,
+            "levels": (0.2, 0.35, 0.6),
+            "sample_at": (),
+            "uturn_at": (),
+        },
+        "experiments": _PAIRS,
     },
     "paper": {
         "settings": {
