@@ -49,23 +49,8 @@ def match_moments(
     weights: ArrayLike | None = None,
 ) -> Moments:
     """Measure a mixture's moments; see `GaussianMixture.from_samples` for the arguments and errors."""
-    data = np.asarray(x)
-    if data.ndim != 2 or data.dtype.kind not in "biuf" or 0 in data.shape:
-        raise InvalidInput.of(
-            "x",
-            f"<array of shape {data.shape}, dtype {data.dtype}>",
-            "be a real array of shape (samples, dimensions)",
-            "flatten each sample, for instance images.reshape(len(images), -1)",
-        )
+    data, names = _checked(x, labels, n_types)
     n_dims = data.shape[1]
-    names = labels_of(labels)
-    if names.shape != data.shape[:1]:
-        raise InvalidInput.of(
-            "labels",
-            f"<array of shape {names.shape}>",
-            f"have shape ({data.shape[0]},)",
-            "give one label per sample",
-        )
     chosen = _classes(names, classes)
     members = [np.flatnonzero(names == c) for c in chosen]
     counts = np.array([m.size for m in members])
@@ -74,16 +59,6 @@ def match_moments(
         raise InvalidInput.of(
             "weights", weights, f"hold one weight for each of the {len(chosen)} classes", "follow their order"
         )
-    if n_types is not None and (
-        isinstance(n_types, bool) or not isinstance(n_types, int | np.integer) or not 1 <= n_types <= n_dims
-    ):
-        raise InvalidInput.of(
-            "n_types",
-            n_types,
-            f"be an integer from 1 to {n_dims}, the dimension of the data",
-            "or leave it out",
-        )
-
     means, covariances = _by_class(data, members, chosen)
     pooled = np.einsum("k,kab->ab", pi, covariances)
     varying = int((np.diag(pooled) > 0).sum())
@@ -115,6 +90,37 @@ def match_moments(
     diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
     diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
     return Moments(pi, variances, fractions, gram, tuple(chosen), diagnostics)
+
+
+def _checked(x: ArrayLike, labels: ArrayLike, n_types: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return samples and labels as arrays, or say what is wrong with them."""
+    data = np.asarray(x)
+    if data.ndim != 2 or data.dtype.kind not in "biuf" or 0 in data.shape:
+        raise InvalidInput.of(
+            "x",
+            f"<array of shape {data.shape}, dtype {data.dtype}>",
+            "be a real array of shape (samples, dimensions)",
+            "flatten each sample, for instance images.reshape(len(images), -1)",
+        )
+    n_dims = data.shape[1]
+    names = labels_of(labels)
+    if names.shape != data.shape[:1]:
+        raise InvalidInput.of(
+            "labels",
+            f"<array of shape {names.shape}>",
+            f"have shape ({data.shape[0]},)",
+            "give one label per sample",
+        )
+    if n_types is not None and (
+        isinstance(n_types, bool) or not isinstance(n_types, int | np.integer) or not 1 <= n_types <= n_dims
+    ):
+        raise InvalidInput.of(
+            "n_types",
+            n_types,
+            f"be an integer from 1 to {n_dims}, the dimension of the data",
+            "or leave it out",
+        )
+    return data, names
 
 
 def _by_class(

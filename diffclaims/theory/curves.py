@@ -167,19 +167,61 @@ def learning_curves(
         raise InvalidInput.of(
             "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 5"
         )
+    found = _refined(mixture, model, times, sampled, target, max_levels, throw)
+    dataset = xr.Dataset(
+        {
+            "test_loss": (("class", "training_time"), found.losses.test),
+            "train_loss": (("class", "training_time"), found.losses.train),
+            "bayes_loss": (("class",), bayes_loss(mixture, model)),
+        },
+        coords={"class": list(mixture.classes), "training_time": times},
+    )
+    attrs = provenance(
+        subject="theory",
+        experiment=Experiment(mixture=mixture, model=model),
+        accuracy=found.change,
+        outcome=found.outcome.name.lower(),
+        residual=found.losses.diagnosis.residual,
+        steps=found.steps,
+        levels=found.levels,
+        neuron_types=found.n_types,
+    )
+    return stamp(dataset, "curves", attrs)
+
+
+class _Refined(NamedTuple):
+    """Losses at the finest resolution, and how far the last refinement moved them."""
+
+    losses: Losses
+    change: float
+    outcome: SolverOutcome
+    steps: int
+    levels: int
+    n_types: int
+
+
+def _refined(
+    mixture: GaussianMixture,
+    model: RandomFeatures,
+    times: Floats,
+    sampled: bool,
+    target: float,
+    max_levels: int,
+    throw: bool,
+) -> _Refined:
+    """Refine all quadratures together until no loss moves by more than the target."""
     # Sampled types leave an error that a fine contour would not lower.
     nodes_per_decade = 6.0 if sampled else 9.0
     # Each refinement multiplies the nodes per decade; the contour converges geometrically in them.
     previous: Losses | None = None
     change = np.inf
-    steps = 0
-    level = 0
+    steps = level = n_types = 0
     for level in range(max_levels):
         rule = ThetaRule().refined(level)
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0))
-        equations = Equations(mixture, model, types)
+        n_types = types.n_types
         now = losses(
-            equations,
+            Equations(mixture, model, types),
             times,
             nodes_per_decade=nodes_per_decade + 2.0 * level,
             compression=COMPRESSION * target,
@@ -203,25 +245,7 @@ def learning_curves(
                 f"{target:.1e}, after {level + 1} resolutions; ask for accuracy={2 * change:.0e}, "
                 "raise max_levels, or pass throw=False"
             )
-    dataset = xr.Dataset(
-        {
-            "test_loss": (("class", "training_time"), previous.test),
-            "train_loss": (("class", "training_time"), previous.train),
-            "bayes_loss": (("class",), bayes_loss(mixture, model)),
-        },
-        coords={"class": list(mixture.classes), "training_time": times},
-    )
-    attrs = provenance(
-        subject="theory",
-        experiment=Experiment(mixture=mixture, model=model),
-        accuracy=change,
-        outcome=outcome.name.lower(),
-        residual=previous.diagnosis.residual,
-        steps=steps,
-        levels=level + 1,
-        neuron_types=types.n_types,
-    )
-    return stamp(dataset, "curves", attrs)
+    return _Refined(previous, change, outcome, steps, level + 1, n_types)
 
 
 def _check_times(training_times: ArrayLike) -> Floats:
