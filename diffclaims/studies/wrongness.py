@@ -146,7 +146,7 @@ def report(found: xr.Dataset, *, width: int = 150) -> str:
         title="smallest wrongness that a claim sees, and what sees it",
         title_justify="left",
     )
-    table.add_column("family")
+    table.add_column("family", no_wrap=True, min_width=max(map(len, FAMILIES)))
     for claim in found["claim"].values:
         table.add_column(str(claim).replace("-", "\n"), overflow="fold")
     for family in found["family"].values:
