@@ -35,6 +35,8 @@ WORDS: Mapping[str, str] = {
     "fails": "An effect lies below its threshold by more than the decision threshold: the opposite was seen.",
     "gap": "Test loss minus training loss of a class, in units of what there is to learn.",
     "holds": "Every effect lies above its threshold by more than the decision threshold.",
+    "identity": "An equation that every answer of the random-features model obeys, known without solving it. A subject that "
+    "breaks one is invalid.",
     "inconclusive": "Neither holds nor fails. The message says how many more seeds would decide.",
     "invalid": "The subject broke its contract, so that nothing is concluded about the claim.",
     "margin": "Effect minus threshold, of the case that decides: the worst outcome, and of those the least margin.",
@@ -51,6 +53,7 @@ WORDS: Mapping[str, str] = {
     "regime": "Where a claim is meant to hold. Only cases in it count for the verdict.",
     "return probability": "Probability that a U-turn ends in the class that it started from.",
     "seed": "One repetition of a stochastic measurement, with its own random numbers.",
+    "size": "How large an effect is in theory. A subject of the theory's model must come near it, or the case fails.",
     "speciation": "The moment in backward diffusion at which a sample's class is decided.",
     "subject": "What a claim is asked of: theory, finite size, U-Nets, or a model of your own.",
     "tau_best": "Training time at which the test loss of a class is least.",
