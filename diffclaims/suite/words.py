@@ -35,8 +35,8 @@ WORDS: Mapping[str, str] = {
     "fails": "An effect lies below its threshold by more than the decision threshold: the opposite was seen.",
     "gap": "Test loss minus training loss of a class, in units of what there is to learn.",
     "holds": "Every effect lies above its threshold by more than the decision threshold.",
-    "identity": "An equation that every answer of the random-features model obeys, known without solving it. A subject that "
-    "breaks one is invalid.",
+    "identity": "An equation that every answer of the random-features model obeys, known without solving it. A "
+    "subject that breaks one is invalid.",
     "inconclusive": "Neither holds nor fails. The message says how many more seeds would decide.",
     "invalid": "The subject broke its contract, so that nothing is concluded about the claim.",
     "margin": "Effect minus threshold, of the case that decides: the worst outcome, and of those the least margin.",
