@@ -30,8 +30,9 @@ STOCHASTIC, BY_DIMENSION = 0.03, 3.0
 USUAL_DIMENSION = 100.0
 #: The same of a spectrum, whose identities are sums, and of return probabilities that are known, absolute.
 EXACT_SPECTRUM, EXACT_RETURN = 0.002, 0.005
-#: Where a loss has fallen by this much, its slope is read off; from two such points it is extrapolated to 0.
-FALLEN = (0.001, 0.003)
+#: Where a loss has fallen by so much its slope is read off, or by this many times its stated accuracy if that is
+#: more; and from the next point that has fallen twice as far it is extrapolated to 0.
+FALLEN, ABOVE_ACCURACY, MOST_FALLEN = 2e-4, 200.0, 0.02
 #: From this diffusion time on a U-turn must have forgotten where it came from, to the second number.
 FORGOTTEN = (5.0, 0.1)
 
@@ -122,21 +123,22 @@ def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who:
     """
     slopes = initial_slopes(experiment)
     times = np.asarray(curves["training_time"].values, dtype=np.float64)
+    accuracy = float(curves.attrs.get("accuracy", 0.0))
     if slopes.size != curves.sizes.get("class"):
         return  # the contract tells of it
     for k, slope in enumerate(slopes):
-        expected = slope * times
-        at = np.searchsorted(expected, FALLEN)
-        # Curves that begin later do not show their beginning.
-        if at[1] >= times.size or at[0] == at[1] or expected[at[1]] > 3 * FALLEN[1]:
-            continue
-        low, high = expected[at]
+        points = _early(slope * times, accuracy)
+        if points is None:
+            continue  # curves that begin later do not show their beginning
+        (first, second), (low, high) = points
         for name in ("test_loss", "train_loss"):
             loss = curves[name].transpose("class", "training_time", ...).values[k]
-            fallen = (1 - loss[at]) / expected[at].reshape(-1, *[1] * (loss.ndim - 1))
-            start = np.atleast_1d(fallen[0] + (fallen[0] - fallen[1]) * low / (high - low))
+            near, far = np.atleast_1d((1 - loss[first]) / low), np.atleast_1d((1 - loss[second]) / high)
+            bend = (near - far) * low / (high - low)
+            start = near + bend
             off = abs(float(start.mean()) - 1)
-            allowed = _allowed(curves, tags, start) + float(curves.attrs.get("accuracy", 0.0)) / low
+            # An extrapolation may err by as much as it adds.
+            allowed = _allowed(curves, tags, start) + accuracy / low + abs(float(bend.mean()))
             if not off <= allowed:
                 raise SubjectInvalid(
                     f"{who}: {name} of class {curves['class'].values[k]!s} begins to fall "
@@ -144,6 +146,17 @@ def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who:
                     f"which is known to {allowed:.2g}: "
                     f"{slope:.4g} per unit of training time for {_named(experiment)}. {_HINT}"
                 )
+
+
+def _early(expected: Floats, accuracy: float) -> tuple[tuple[int, int], tuple[float, float]] | None:
+    """Two early points of a loss that is expected to fall so far: their places, and how far it has fallen there."""
+    first = int(np.searchsorted(expected, min(max(FALLEN, ABOVE_ACCURACY * accuracy), MOST_FALLEN / 4)))
+    if first >= expected.size:
+        return None
+    second = int(np.searchsorted(expected, 2 * expected[first]))
+    if second >= expected.size or expected[second] > MOST_FALLEN:
+        return None
+    return (first, second), (float(expected[first]), float(expected[second]))
 
 
 def check_spectrum(spectrum: xr.Dataset, experiment: Experiment, tags: Tags, *, who: str) -> None:
