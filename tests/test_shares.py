@@ -190,8 +190,12 @@ def test_the_command_records_and_prints(tmp_path, monkeypatch, capsys):
     assert found.sizes["point"] == 8
     assert (found["verdict"].values[:4] == "holds").all()
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["s.nc"]
+    pytest.importorskip("matplotlib")
+    assert main(["plot", "s.nc", "--out", "s.png"]) == 0
+    assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
     # Without a file to write to, part of the claims is printed only.
     assert main([*words[:3], "--points", "1"]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["s.nc", "s.png"]
     assert main(["shares", "--points", "0"]) == 2
     assert "be 1 or more" in capsys.readouterr().err
 

@@ -4,6 +4,7 @@ from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import N_POINTS, learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
+from diffclaims.plots.shares import draw_shares
 from diffclaims.plots.speciation import draw_speciation
 from diffclaims.plots.style import COLORS, save
 
@@ -13,6 +14,7 @@ __all__ = [
     "draw_convergence",
     "draw_error_rates",
     "draw_map",
+    "draw_shares",
     "draw_speciation",
     "learning_curves",
     "save",
