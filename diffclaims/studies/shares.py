@@ -53,7 +53,7 @@ from diffclaims.studies.error_rates import interval
 from diffclaims.studies.maps.checkpoint import Checkpoint
 from diffclaims.studies.maps.pool import Pool, Task
 from diffclaims.subjects.theory import SUBJECT
-from diffclaims.suite.explore import Trial, weakest
+from diffclaims.suite.explore import weakest
 
 #: Where the record lies, below the baselines.
 FILE = "shares.nc"
@@ -61,7 +61,7 @@ FILE = "shares.nc"
 POINTS, SEED = 100, 0
 REGIONS = ("inside", "outside")
 #: Ranges outside the regime, narrower than those of the axes: where the theory is solved in a few seconds. Beyond
-#: them it takes long, or stops short of its accuracy at every other point.
+#: them it takes longer, and often stops short of its accuracy.
 LIMITS: dict[str, tuple[float, float]] = {
     "variance_ratio": (0.05, 20.0),
     "minority_weight": (0.001, 0.999),
@@ -72,8 +72,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "psi_n": (0.5, 256.0),
     "diffusion_time": (0.005, 1.0),
 }
-#: The same of single claims: with centroids apart a spectrum takes half a minute, and at every other point its bulks
-#: do not hold the mass that they must.
+#: The same of single claims: with centroids apart a spectrum takes half a minute, and often its bulks do not hold
+#: the mass that they must.
 LIMITS_OF: dict[str, dict[str, tuple[float, float]]] = {"spectrum": {"centroid_separation": (0.0, 0.0)}}
 #: Largest centroid norm over sqrt(d), outside the regime.
 FURTHEST = 3.6
@@ -233,16 +233,17 @@ def evaluate(claim_id: str, claims_dir: str, values: Values) -> dict[str, Any]:
     claim = _claim(claim_id, claims_dir)
     assert claim.space is not None
     start = time.perf_counter()
-    reason, least = "", None
+    least, outcome = None, Outcome.NOT_RUN
     try:
-        result = claim.run(SUBJECT, _case(claim.space, values), identities=False, sizes=False)
-        trial, least = Trial.of(result), weakest(result)
-        reason = "" if least else trial.sentence
+        # A claim that divides by nothing gets no number, which is no effect: not measured.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result = claim.run(SUBJECT, _case(claim.space, values), identities=False, sizes=False)
+        least, outcome, reason = weakest(result), result.outcome, result.reason
     except (NotMeasured, SolveFailed, SubjectInvalid, InvalidInput) as error:
         reason = f"{type(error).__name__}: {error}"
     return {
         "margin": least.margin if least else math.nan,
-        "verdict": str(trial.outcome if least else Outcome.NOT_RUN),
+        "verdict": str(outcome),
         "effect": least.name if least else "",
         "reason": reason.partition(";")[0][:_REASON],
         "seconds": time.perf_counter() - start,
@@ -311,15 +312,9 @@ def shares(
         For a claim without a regime, too few points, or kept points of another question.
     """
     tasks = _tasks(claims, n, seed, claims_dir)
-    config = {
-        "method": json.dumps([n, seed, DIGITS, FURTHEST, LIMITS, LIMITS_OF], sort_keys=True),
-        "claims": claims_dir,
-        "version": __version__,
-        "commit": _commit()[0],
-    }
     with ExitStack() as stack:
         pool = stack.enter_context(Pool(workers))
-        kept = stack.enter_context(Checkpoint(keep, config, study="shares")) if keep else None
+        kept = stack.enter_context(_kept(keep, n, seed, claims_dir)) if keep else None
         records = _measured(tasks, pool, kept, advance or (lambda done, total: None))
     attrs = provenance(
         subject=SUBJECT.name,
@@ -329,6 +324,17 @@ def shares(
         limits=json.dumps({**LIMITS, **LIMITS_OF, "furthest": FURTHEST}),
     )
     return _assemble(claims, tasks, records, attrs)
+
+
+def _kept(keep: Path, n: int, seed: int, claims_dir: str) -> Checkpoint:
+    """The file of finished points, with everything that decides their numbers."""
+    config = {
+        "method": json.dumps([n, seed, DIGITS, FURTHEST, LIMITS, LIMITS_OF], sort_keys=True),
+        "claims": claims_dir,
+        "version": __version__,
+        "commit": _commit()[0],
+    }
+    return Checkpoint(keep, config, study="shares")
 
 
 def _measured(
