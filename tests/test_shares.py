@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from diffclaims.api import source
 from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
 from diffclaims.errors import DiffclaimsError, InvalidInput, SolveFailed
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage import paths as locate
 from diffclaims.storage.schema import validate
 from diffclaims.studies import shares
 
@@ -213,3 +215,141 @@ def test_a_regime_that_leaves_no_room_outside_is_refused():
     wide = dataclasses.replace(claim, space=dataclasses.replace(claim.space, regime=(full,)))
     with pytest.raises(InvalidInput, match="be at most 0"):
         shares.points(wide, "outside", 2)
+
+
+# ---- the record
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return validate(storage.read_dataset(locate.baselines_dir() / shares.FILE), "shares")
+
+
+def test_the_record_is_of_every_claim_from_a_checkout_without_changes(recorded):
+    assert recorded.attrs["dirty"] == 0
+    assert recorded.attrs["command"] == "diffclaims shares"
+    assert set(recorded["claim"].values) == set(CLAIMS)
+    assert (locate.baselines_dir() / shares.FILE).stat().st_size < 200_000
+    limits = {**shares.LIMITS, **shares.LIMITS_OF, "furthest": shares.FURTHEST}
+    assert json.loads(recorded.attrs["limits"]) == json.loads(json.dumps(limits))
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
+def test_the_record_is_of_the_points_that_are_drawn_today(recorded, claim):
+    """A regime that moves needs another record."""
+    live = [a.name for a in shares.live_axes(claim.space)]
+    for region in shares.REGIONS:
+        rows = shares.rows_of(recorded, claim.id, region)
+        drawn = shares.points(claim, region)
+        assert rows.sizes["point"] == len(drawn)
+        found = rows["parameter"].sel(axis=live).values
+        np.testing.assert_allclose(found, [[v[name] for name in live] for v in drawn], rtol=1e-4, atol=1e-9)
+
+
+def test_a_recorded_point_comes_out_as_recorded(recorded):
+    claim = CLAIMS["variance-order"]
+    at = shares.extreme(recorded, claim.id, "inside")
+    row = recorded.sel(point=at)
+    known = {
+        str(a): float(v) for a, v in zip(row["axis"].values, row["parameter"].values, strict=True) if v == v
+    }
+    again = shares.evaluate(claim.id, "", {**{a.name: a.default for a in claim.space.axes}, **known})
+    assert again["verdict"] == row["verdict"].item() == "holds"
+    assert again["margin"] == pytest.approx(row["margin"].item(), abs=2e-3)
+    assert json.loads(recorded.attrs["extremes"])[claim.id]["inside"] == source.of_case(
+        shares.case_of(recorded, claim, at)
+    )
+
+
+def test_every_claim_holds_at_all_points_inside_and_says_something(recorded):
+    found = {(s.claim, s.region): s for s in shares.summary(recorded)}
+    for claim in CLAIMS:
+        inside, outside = (found[claim, region] for region in shares.REGIONS)
+        assert inside.held == inside.measured == inside.points
+        # The exception is on the page, with the reason.
+        assert (outside.high < 0.9) is (claim != "minority-speciation"), claim
+
+
+def counts(recorded, claim):
+    """What the page says of points outside: where, and of how many that were measured how many hold."""
+    rows = shares.rows_of(recorded, claim, "outside")
+    verdict = rows["verdict"].values
+
+    def of(where):
+        return int((verdict[where] == "holds").sum()), int((verdict[where] != "not run").sum())
+
+    at = {str(a): rows["parameter"].sel(axis=a).values for a in rows["axis"].values}
+    ratio, many, rich = at["variance_ratio"], at["psi_n"], at["psi_p"]
+    if claim == "bias-before-best":
+        return [
+            "outside, {} of {} points hold with psi_n up to 8".format(*of(many <= 8)),
+            "and {} of {} above".format(*of(many > 8)),
+        ]
+    if claim == "centroid-secondary":
+        return [
+            "outside, {} of {} hold from 2 on".format(*of(ratio >= 2)),
+            "and {} of {} below 1".format(*of(ratio < 1)),
+        ]
+    if claim == "spectrum":
+        return [
+            "outside, {} of {} hold where there is an order".format(
+                *of((verdict == "holds") | (verdict == "fails"))
+            )
+        ]
+    if claim == "two-phases":
+        return [
+            "outside, {} of {} hold with psi_p of 4 or more".format(*of(rich >= 4)),
+            "and {} of {} below".format(*of(rich < 4)),
+        ]
+    if claim == "uneven-memorization":
+        return [
+            "outside, {} of {} hold from 4 on".format(*of(ratio >= 4)),
+            "and {} of {} below".format(*of(ratio < 4)),
+        ]
+    if claim == "variance-order":
+        return [
+            "outside, {} of {} hold with a ratio of 1.1 or more".format(*of(ratio >= 1.1)),
+            "and {} of {} below 1".format(*of(ratio < 1)),
+        ]
+    return []
+
+
+def lines(recorded):
+    """Rows of the table of the page, and what else it says in numbers."""
+    found = shares.summary(recorded)
+    for inside, outside in zip(found[::2], found[1::2], strict=True):
+        yield f"| {inside.claim} | {inside.points} + {outside.points} | {inside.text} | {outside.text} |"
+        yield from counts(recorded, inside.claim)
+    outside = recorded.isel(point=recorded["region"].values == "outside")
+    ties = outside["margin"].values[outside["verdict"].values == "inconclusive"]
+    yield f"Of {ties.size} points outside that are not decided, {(ties == 0).sum()} are ties"
+    failing = outside.isel(
+        point=(outside["claim"].values == "spectrum") & (outside["verdict"].values == "fails")
+    )
+    at = {str(a): failing["parameter"].sel(axis=a).values for a in failing["axis"].values}
+    assert (at["minority_weight"] <= 0.061).all()
+    assert (at["variance_ratio"] > 4).all()
+    yield f"In all {failing.sizes['point']} points outside that fail"
+    (case,) = (
+        shares.case_of(recorded, CLAIMS["spectrum"], int(p))
+        for p, ratio in zip(failing["point"].values, at["variance_ratio"], strict=True)
+        if ratio < 5
+    )
+    yield f"`{source.of_mixture(case.experiments['pair'].mixture)}`"
+    yield f"`{source.of_model(case.experiments['pair'].model)}`"
+
+
+def test_the_page_shows_what_was_recorded(recorded):
+    page = (locate.baselines_dir().parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert [line for line in lines(recorded) if line not in page] == []
+
+
+def test_under_a_perfect_score_the_rarer_of_two_classes_returns_less_often():
+    """Why minority-speciation holds on theory by construction."""
+    case = shares._case(CLAIMS[CHEAP].space, shares.points(CLAIMS[CHEAP], "outside", 1)[0])
+    for experiment in case.experiments.values():
+        weights = experiment.mixture.weights
+        found = shares.SUBJECT.speciation(experiment, [2.0, 3.0, 4.0, 5.0])
+        back = found["return_probability"].transpose("class", "diffusion_time").values
+        assert (back[weights.argmin()] < back[weights.argmax()]).all()
+        np.testing.assert_allclose(weights[0] * (1 - back[0]), weights[1] * (1 - back[1]), atol=3e-3)
