@@ -12,7 +12,8 @@ An axis that changes no case of the claim stands at its default in both. Coordin
 built by the claim's own space and judged by its own effects, on `theory`. The rules are ours.
 
 The identities that answers of other subjects must obey are not asked for: they are read off where losses have
-fallen by 0.001 and 0.003, and refuse right answers where a test loss turns up before it has fallen that far.
+fallen by 0.001 and 0.003, and refuse right answers where the slope has changed by then: outside, and at 3 of the
+first 60 points inside the regime of variance-order.
 """
 
 from __future__ import annotations
