@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.studies.error_rates",
         "how often the verdict rule is wrong on seeds of nothing",
     ),
+    "shares": (
+        "diffclaims.studies.shares",
+        "how many points of a claim's regime hold, and how many outside it",
+    ),
     "converge": ("diffclaims.studies.converge", "how fast finite size approaches the theory, in named cases"),
     "score-errors": (
         "diffclaims.studies.score_errors",

@@ -5,6 +5,7 @@ from diffclaims.plots.curves import N_POINTS, learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
 from diffclaims.plots.score_errors import draw_score_errors
+from diffclaims.plots.shares import draw_shares
 from diffclaims.plots.speciation import draw_speciation
 from diffclaims.plots.style import COLORS, save
 
@@ -15,6 +16,7 @@ __all__ = [
     "draw_error_rates",
     "draw_map",
     "draw_score_errors",
+    "draw_shares",
     "draw_speciation",
     "learning_curves",
     "save",

@@ -19,6 +19,7 @@ from diffclaims.plots.curves import learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
 from diffclaims.plots.score_errors import draw_score_errors
+from diffclaims.plots.shares import draw_shares
 from diffclaims.plots.speciation import draw_speciation
 from diffclaims.plots.style import save
 from diffclaims.storage import netcdf as storage
@@ -30,6 +31,7 @@ DRAWN: Mapping[str, Callable[[xr.Dataset], Any]] = {
     "error-rates": draw_error_rates,
     "map": draw_map,
     "score-errors": draw_score_errors,
+    "shares": draw_shares,
     "speciation": draw_speciation,
 }
 

@@ -98,6 +98,21 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_seeds", "size"),
     ),
+    "shares": Schema(
+        {
+            "claim": Variable(("point",), "", "claim that is asked"),
+            "region": Variable(("point",), "", "inside or outside its regime"),
+            "margin": Variable(
+                ("point",), "1", "least effect minus threshold, NaN if not run", allow_any=True
+            ),
+            "verdict": Variable(("point",), "", "holds, fails, inconclusive or not run"),
+            "decided_by": Variable(("point",), "", "effect of least margin"),
+            "reason": Variable(("point",), "", "why it was not run"),
+            "parameter": Variable(
+                ("point", "axis"), "1", "where it is, NaN for what the claim does not have", allow_any=True
+            ),
+        }
+    ),
     "convergence": Schema(
         {
             "bias": Variable(

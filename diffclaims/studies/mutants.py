@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import io
 import os
 import shutil
@@ -314,13 +315,18 @@ def run(args: argparse.Namespace) -> int:
 def calibration_text(width: int) -> str:
     """What is recorded of how far verdicts can be trusted, or how to make it."""
     from diffclaims.studies import calibrate as calibration
-    from diffclaims.studies import error_rates, wrongness
+    from diffclaims.studies import error_rates, shares, wrongness
 
     parts = []
-    for module in (wrongness, error_rates):
-        path = locate.baselines_dir() / module.FILE
+    claims = list(chosen_claims())
+    for file, report in (
+        (wrongness.FILE, wrongness.report),
+        (error_rates.FILE, error_rates.report),
+        (shares.FILE, functools.partial(shares.report, claims=claims)),
+    ):
+        path = locate.baselines_dir() / file
         if path.is_file():
-            parts.append(module.report(storage.read_dataset(path), width=width))
+            parts.append(report(storage.read_dataset(path), width=width))
         else:
             parts.append(f"{path.name} is not recorded; diffclaims {path.stem} makes it\n")
     found = calibration.records()

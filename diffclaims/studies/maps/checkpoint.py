@@ -1,4 +1,4 @@
-"""Finished points, one line of JSON each, so that a map that was killed goes on where it was.
+"""Finished points, one line of JSON each, so that a study that was killed goes on where it was.
 
 Lines are only ever appended, and each is on the disk before its point counts as finished. A line
 that was cut off by the kill is dropped; any other damage is an error.
@@ -16,7 +16,7 @@ from typing import Any
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 
-FORMAT = "diffclaims map checkpoint 1"
+FORMAT = "diffclaims {study} checkpoint 1"
 
 
 def _plain(value: Any) -> Any:
@@ -33,7 +33,7 @@ def _number(found: dict[str, Any]) -> Any:
 
 
 class Checkpoint:
-    """The file of finished points of one map; a context manager that holds it open.
+    """The file of finished points of one map, or of another study; a context manager that holds it open.
 
     Parameters
     ----------
@@ -41,18 +41,22 @@ class Checkpoint:
         Created if it is missing.
     config : mapping of str to str
         What decides the numbers. A file of another configuration is refused.
+    study : str
+        What the points are of, for the file and for messages.
 
     Raises
     ------
     InvalidInput
-        When the file belongs to another map.
+        When the file belongs to other points.
     DiffclaimsError
         When it is damaged, or cannot be written.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, config: Mapping[str, str], *, study: str = "map") -> None:
         self.path = path
         self.config = dict(config)
+        self.study = study
+        self.format = FORMAT.format(study=study)
         self.records: dict[str, dict[str, Any]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +69,7 @@ class Checkpoint:
                 f"cannot write {path}: {error.strerror or error}; name another --out"
             ) from error
         if not keep:
-            self._append({"format": FORMAT, "config": self.config})
+            self._append({"format": self.format, "config": self.config})
 
     def _read(self) -> int:
         """Read the records; return the length of what is whole."""
@@ -79,11 +83,11 @@ class Checkpoint:
                 documents.append(json.loads(line, object_hook=_number))
             except ValueError:
                 raise DiffclaimsError(
-                    f"line {number} of {self.path} is damaged; delete the file to compute the map anew"
+                    f"line {number} of {self.path} is damaged; delete the file to compute the {self.study} anew"
                 ) from None
         head = documents[0]
-        if not isinstance(head, dict) or head.get("format") != FORMAT:
-            raise DiffclaimsError(f"{self.path} is no checkpoint of a map; name another --out")
+        if not isinstance(head, dict) or head.get("format") != self.format:
+            raise DiffclaimsError(f"{self.path} is no checkpoint of a {self.study}; name another --out")
         stored = head["config"]
         different = sorted(
             k for k in stored.keys() | self.config.keys() if stored.get(k) != self.config.get(k)
@@ -91,10 +95,10 @@ class Checkpoint:
         if different:
             k = different[0]
             raise InvalidInput.of(
-                f"{k} of the map",
+                f"{k} of the {self.study}",
                 self.config.get(k),
                 f"be that of the points in {self.path}, which is {stored.get(k)!r}",
-                "ask for the same map to go on, name another --out, or delete that file",
+                f"ask for the same {self.study} to go on, name another --out, or delete that file",
             )
         self.records = {d["key"]: d for d in documents[1:]}
         return whole
@@ -116,7 +120,7 @@ class Checkpoint:
             ) from error
 
     def remove(self) -> None:
-        """Delete the file: the map is written."""
+        """Delete the file: all is written."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 
