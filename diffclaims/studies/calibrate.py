@@ -27,13 +27,14 @@ from numpy.typing import ArrayLike, NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from scipy.special import ndtr, ndtri
 from scipy.stats import binom, binomtest
 
 from diffclaims.api.case import Case, Role
 from diffclaims.api.claim import Claim, chosen_claims, load_claims
 from diffclaims.api.evidence import DECISIVE, FEWEST_SEEDS, evidence, most_against
 from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Effect, Outcome
+from diffclaims.api.verdict import Outcome
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
@@ -55,6 +56,8 @@ POWER = 0.95
 COVERAGE = 0.95
 #: More seeds than this are not worth naming.
 MOST_SEEDS = 200
+#: Scatter below this is none.
+TINY = 1e-9
 #: Folder of the records, below the baselines.
 FOLDER = "calibration"
 #: What must be the same for a recorded answer to be one of the subject as it is, by kind; what is not stated is 0.
@@ -314,7 +317,11 @@ class Rate:
     high: float
 
     def __str__(self) -> str:
-        return f"{100 * self.value:.2g} % [{100 * self.low:.2g}, {100 * self.high:.2g}]"
+        return f"{_percent(self.value)} [{_percent(self.low)}, {_percent(self.high)}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{2 if share < 0.1 else 1}f}"
 
 
 def interval(count: int, total: int) -> tuple[float, float]:
@@ -323,14 +330,17 @@ def interval(count: int, total: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _rate(right: NDArray[np.bool_], n_seeds: int, allowed: int) -> Rate:
-    """How often at most `allowed` of `n_seeds` seeds are not right, from a pool."""
-    count, total = int(right.sum()), right.size
+def _rate(value: float, low: float, high: float, n_seeds: int, allowed: int) -> Rate:
+    """How often at most `allowed` of `n_seeds` seeds are not right, from how often one is."""
     if allowed < 0:
         return Rate(value=0.0, low=0.0, high=0.0)
-    low, high = interval(count, total)
-    value, low, high = (float(binom.cdf(allowed, n_seeds, 1 - q)) for q in (count / total, low, high))
+    value, low, high = (float(binom.cdf(allowed, n_seeds, 1 - q)) for q in (value, low, high))
     return Rate(value=value, low=low, high=high)
+
+
+def _counted(right: NDArray[np.bool_], n_seeds: int, allowed: int) -> Rate:
+    """The same, from a pool."""
+    return _rate(float(right.mean()), *interval(int(right.sum()), right.size), n_seeds, allowed)
 
 
 @dataclass(frozen=True)
@@ -365,15 +375,19 @@ class Judged:
         """The side of the medians: holds where all lie above their thresholds."""
         return Outcome.HOLDS if (self.medians > 0).all() else Outcome.FAILS
 
-    def _ways(self) -> Iterator[tuple[NDArray[np.bool_], Callable[[int], int]]]:
-        """Seeds that are right, and how many need not be, by number of seeds: every way to be decided rightly."""
+    def _ways(self) -> Iterator[tuple[NDArray[np.int64], Callable[[int], int]]]:
+        """Effects that decide, and how many seeds may lie against them: every way to be decided rightly."""
         if self.truth is Outcome.HOLDS:
-            yield _all(self.beyond(1)), most_against
+            yield np.arange(len(self.medians)), most_against
             return
-        below = self.beyond(-1)
-        order = np.argsort(-below.sum(axis=1), kind="stable")
+        order = np.argsort(-self.beyond(-1).sum(axis=1), kind="stable")
         for m in range(1, int((self.medians <= 0).sum()) + 1):
-            yield _all(below[order[:m]]), _failing(m, len(below))
+            yield order[:m], _failing(m, order.size)
+
+    @property
+    def side(self) -> int:
+        """+1 where the claim holds, -1 where it fails."""
+        return 1 if self.truth is Outcome.HOLDS else -1
 
     def power(self, n_seeds: int = FEWEST_SEEDS) -> Rate:
         """How often the case is decided as the truth is.
@@ -382,10 +396,35 @@ class Judged:
         below: seeds that are wrong are counted together, whichever effect they are wrong in, and effects that
         need not fail add no evidence.
         """
-        return max(
-            (_rate(right, n_seeds, allowed(n_seeds)) for right, allowed in self._ways()),
-            key=lambda r: r.value,
+        beyond = self.beyond(self.side)
+        rates = [_counted(_all(beyond[rows]), n_seeds, allowed(n_seeds)) for rows, allowed in self._ways()]
+        return max(rates, key=lambda r: r.value)
+
+    def normal_power(self, n_seeds: int = FEWEST_SEEDS) -> Rate:
+        """The same if every effect scatters normally: a seed misses no more often than its effects in sum.
+
+        The interval is that of each effect's distance in units of its scatter. Effects with infinite values are
+        counted.
+        """
+        rates = []
+        for rows, allowed in self._ways():
+            miss = sum((self._miss(int(i)) for i in rows), np.zeros(3))
+            value, low, high = (max(1 - float(m), 0.0) for m in miss)
+            rates.append(_rate(value, low, high, n_seeds, allowed(n_seeds)))
+        return max(rates, key=lambda r: r.value)
+
+    def _miss(self, i: int) -> Floats:
+        """How often an effect lies on the wrong side: estimate, and the largest and least that the pool allows."""
+        x, n = self.side * self.margins[i], self.margins.shape[1]
+        if not np.isfinite(x).all():
+            right = self.beyond(self.side)[i]
+            low, high = interval(int(right.sum()), n)
+            return np.array([1 - right.mean(), 1 - low, 1 - high])
+        distance = (float(x.mean()) - float(self.data["accuracy"].values[i])) / max(
+            float(x.std(ddof=1)), TINY
         )
+        off = -float(ndtri((1 - COVERAGE) / 2)) * math.sqrt(1 / n + distance**2 / (2 * (n - 1)))
+        return np.asarray(ndtr([-distance, off - distance, -off - distance]))
 
     @property
     def needed(self) -> int | None:
@@ -395,18 +434,19 @@ class Judged:
 
     @property
     def weakest(self) -> int:
-        """The effect that lies least far on the side of the truth, in units of its scatter."""
-        finite = np.where(np.isfinite(self.margins).all(axis=1), self.scatter, np.inf)
-        side = 1.0 if self.truth is Outcome.HOLDS else -1.0
-        ratios = side * self.medians / np.maximum(finite, 1e-12)
-        ratios = np.where(np.isfinite(finite), ratios, np.inf if side > 0 else -np.inf)
-        return int(ratios.argmin() if side > 0 else ratios.argmax())
+        """The effect that decides and lies least far on the side of the truth, in units of its scatter."""
+        rows, _ = next(iter(self._ways()))
+        scatter = self.scatter[rows]
+        ratios = np.where(
+            np.isnan(scatter), np.inf, self.side * self.medians[rows] / np.maximum(scatter, TINY)
+        )
+        return int(rows[ratios.argmin()])
 
     @property
     def scatter(self) -> Floats:
         """Standard deviation of a seed, of each effect; NaN where some are infinite."""
         finite = np.where(np.isfinite(self.margins), self.margins, np.nan)
-        return np.asarray(finite.std(axis=1, ddof=1))
+        return np.asarray(np.where(np.isnan(finite).any(axis=1), np.nan, np.std(finite, axis=1, ddof=1)))
 
     def false(self, side: int, of: str = "") -> Rate:
         """How often 8 seeds of a null say holds (+1) or fails (-1).
@@ -420,8 +460,8 @@ class Judged:
         zero = np.array([of in str(name) for name in self.data["effect"].values])
         right = _all(self.beyond(side)[zero])
         if side > 0:
-            return _rate(right, FEWEST_SEEDS, most_against(FEWEST_SEEDS))
-        return _rate(right, FEWEST_SEEDS, _failing(int(zero.sum()), zero.size)(FEWEST_SEEDS))
+            return _counted(right, FEWEST_SEEDS, most_against(FEWEST_SEEDS))
+        return _counted(right, FEWEST_SEEDS, _failing(int(zero.sum()), zero.size)(FEWEST_SEEDS))
 
 
 def _all(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -453,7 +493,7 @@ def records(folder: Path | None = None) -> dict[str, xr.Dataset]:
 
 
 def power_rows(found: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, ...]]:
-    """Claim, case, truth, power, seeds needed, weakest effect over its scatter, scatter, pool, seconds of 8 seeds."""
+    """Claim, case, truth, power, power if normal, seeds needed, weakest effect, its scatter, pool, seconds."""
     for claim, record in found.items():
         for name, data in split(record).items():
             if data.attrs["role"] != "regime":
@@ -467,9 +507,10 @@ def power_rows(found: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, ...]]:
                 name,
                 str(judged.truth),
                 str(judged.power()),
+                str(judged.normal_power()),
                 f"more than {MOST_SEEDS}" if needed is None else str(needed),
                 f"{judged.medians[i]:+.3f}",
-                "-" if math.isnan(scatter) else f"{scatter:.3f}",
+                "-" if math.isnan(scatter) else f"{scatter:.4f}",
                 str(data.sizes["seed"]),
                 f"{FEWEST_SEEDS * float(data['seconds']):.0f}",
             )
@@ -491,14 +532,15 @@ POWER_HEADS = (
     "claim",
     "case",
     "truth",
-    f"power at {FEWEST_SEEDS} seeds",
+    f"power at {FEWEST_SEEDS} seeds, in %",
+    "if normal",
     f"seeds for {100 * POWER:g} %",
     "weakest effect",
     "scatter of a seed",
     "pool",
     f"seconds of {FEWEST_SEEDS} seeds",
 )
-NULL_HEADS = ("claim", "null case", f"false holds at {FEWEST_SEEDS} seeds", "false fails", "pool")
+NULL_HEADS = ("claim", "null case", f"false holds at {FEWEST_SEEDS} seeds, in %", "false fails", "pool")
 
 
 def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
@@ -527,7 +569,8 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
             console.print(table)
         console.print(
             f"in brackets: {100 * COVERAGE:g} % intervals, in %, from a pool in which each seed counts once "
-            "(Clopper-Pearson for one seed, to the power of the seeds); truth: the side of the pool's medians; "
+            "(Clopper-Pearson for one seed, to the power of the seeds); if normal: if every effect scatters so; "
+            "truth: the side of the pool's medians; "
             "weakest effect: that which lies least far from its threshold in units of its scatter; seconds: of "
             "one core",
             markup=False,
@@ -592,17 +635,3 @@ def run(args: argparse.Namespace) -> int:
         storage.write(path, found[claim.id])
     print(render(found), end="")
     return int(bool(too_often(found)))
-
-
-def effects_of(data: xr.Dataset, seeds: slice) -> list[Effect]:
-    """Return the effects of a case as some seeds of its pool give them."""
-    return [
-        Effect.from_samples(str(name), values[seeds], float(threshold), float(accuracy))
-        for name, values, threshold, accuracy in zip(
-            data["effect"].values,
-            data["samples"].values,
-            data["threshold"].values,
-            data["accuracy"].values,
-            strict=True,
-        )
-    ]
