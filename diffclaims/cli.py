@@ -15,7 +15,10 @@ from diffclaims.errors import DiffclaimsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "mutants": ("diffclaims.studies.mutants", "check that every claim rejects subjects that are wrong"),
     "wrongness": ("diffclaims.studies.wrongness", "the smallest wrongness of each kind that each claim sees"),
-    "calibrate": ("diffclaims.studies.calibrate", "measure how often claims hold where they must not"),
+    "calibrate": (
+        "diffclaims.studies.calibrate",
+        "how often claims are decided as they should be, and where nothing differs",
+    ),
     "error-rates": (
         "diffclaims.studies.error_rates",
         "how often the verdict rule is wrong on seeds of nothing",

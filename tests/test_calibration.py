@@ -1,150 +1,214 @@
-"""Calibration: what is counted, and that the recorded rates of false "holds" are low enough."""
+"""Calibration: what a pool of seeds says of power and of nulls, and that the page shows what was recorded."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.special import ndtr
 
 from diffclaims import cli
 from diffclaims.api.claim import load_claims
-from diffclaims.api.verdict import Effect
+from diffclaims.api.verdict import Effect, Outcome, Verdict
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage import paths as locate
+from diffclaims.storage.recordings import record as keep
+from diffclaims.studies import calibrate as calibration
 from diffclaims.studies import mutants
 from diffclaims.studies.calibrate import (
     LIMIT,
-    POWER_SEEDS,
-    SeededModel,
-    among,
+    Judged,
+    Pool,
     calibrate,
-    false_holds,
+    cases_of,
     interval,
-    nullable,
+    null_rows,
+    power_rows,
     records,
     render,
-    repetitions,
+    split,
+    too_often,
 )
-from diffclaims.subjects.contract import check_subject
+from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
-NULLS = nullable()
 RECORDS = records()
+SMALL = FiniteSubject(
+    n_dims=10, speciation_dims=6, seeds=8, speciation_seeds=8, n_points=10, n_steps=6, n_times=30
+)
 
 
-def small(seeds):
-    return SeededModel(seeds=seeds, n_dims=8, speciation_dims=6, n_points=4)
+def pool(samples, role="regime", accuracy=0.0):
+    """A case with these values, (effect, seed)."""
+    samples = np.asarray(samples, dtype=np.float64)
+    rows = len(samples)
+    return xr.Dataset(
+        {
+            "samples": (("effect", "seed"), samples),
+            "threshold": ("effect", np.zeros(rows)),
+            "accuracy": ("effect", np.full(rows, accuracy)),
+            "seconds": ((), 1.0),
+        },
+        coords={"effect": [f"e{i}" for i in range(rows)]},
+        attrs={"role": role, "about": "{}"},
+    )
 
 
-def recorded(claim, **changes):
-    """A record with other numbers."""
-    dataset = RECORDS[claim].copy(deep=True)
-    for name, values in changes.items():
-        dataset[name].values[...] = values
-    return dataset
+def verdicts(samples, n_seeds, n=1500, seed=0):
+    """Outcomes of repetitions drawn from a pool with replacement."""
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        chosen = rng.integers(0, samples.shape[1], n_seeds)
+        yield Verdict([Effect.from_samples(f"e{i}", row[chosen]) for i, row in enumerate(samples)]).outcome
 
 
-def test_the_pool_keeps_the_contract_of_a_subject():
-    check_subject(small((0, 1)))
+def normal(means, n=60, seed=1):
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal(n)
+    return np.array([m + 0.7 * common + 0.7 * rng.standard_normal(n) for m in means])
 
 
-@pytest.mark.parametrize("claim", ["variance-order", "minority-speciation"])
-def test_a_repetition_is_what_judging_its_seeds_alone_gives(claim):
-    case = CLAIMS[claim].null_case()
-    verdicts = [v for _, v in repetitions(CLAIMS[claim], case, small, (3,), 6)]
-    assert len(verdicts) == 2
-    for start, verdict in zip((0, 3), verdicts, strict=True):
-        subject = small(tuple(range(start, start + 3)))
-        alone = CLAIMS[claim].judge(case, CLAIMS[claim].measure(subject, case))
-        assert [(e.name, e.value, e.stderr, e.outcome) for e in verdict.effects] == [
-            (e.name, e.value, e.stderr, e.outcome) for e in alone
-        ]
-
-
-def test_no_seed_is_in_two_repetitions_of_one_size():
-    asked: list[tuple[int, ...]] = []
-
-    class Stub:
-        cases = ()
-
-        def measure(self, subject, case):
-            asked.append(subject.seeds)
-            return {}
-
-        def judge(self, case, data):
-            return [Effect.from_samples("seed", [float(s) for s in asked[-1]])]
-
-    dealt = [(n, v.effects[0].samples) for n, v in repetitions(Stub(), None, small, (2, 4), 1000)]
-    for n in (2, 4):
-        seeds = [s for m, values in dealt if m == n for s in values]
-        assert seeds == [float(s) for s in range(1000)]
-    assert len(asked) > 1
-
-
-def test_an_effect_without_values_by_seed_cannot_be_dealt_out():
-    with pytest.raises(InvalidInput, match="must have values by seed"):
-        among(Effect(name="ln 2", value=0.7), slice(0, 2))
-
-
-def test_the_null_of_imbalance_differs_from_the_claim_in_the_variances_alone():
-    claim = CLAIMS["imbalance-reversal"]
-    null, true = claim.null_case(), claim.case(claim.null.power)
-    assert list(null.experiments) == list(true.experiments)
-    for name, e in null.experiments.items():
-        assert np.ptp(e.mixture.class_variance) == 0
-        wanted = true.experiments[name].mixture.to_dict() | {"variances": e.mixture.variances.tolist()}
-        assert e.mixture.to_dict() == wanted
-
-
-def test_a_small_calibration_counts_every_repetition():
-    found = calibrate(CLAIMS["variance-order"], n_repetitions=3, n_seeds=2, power_total=24, n_dims=8)
-    assert found.outcome.shape == (3,)
-    assert found.effect_outcome.dims == ("effect", "repetition")
-    assert found.repetitions.values.tolist() == [24 // n for n in POWER_SEEDS]
-    assert (found.holds <= found.repetitions).all()
-    assert found.attrs["null_case"] == "equal-variances"
+@pytest.mark.parametrize("means", [(2.0, 3.0), (1.5, 2.0, 5.0)])
+def test_the_power_of_eight_is_how_often_the_rule_decides(means):
+    samples = normal(means)
+    judged = Judged(pool(samples))
+    share = np.mean([o is Outcome.HOLDS for o in verdicts(samples, 8)])
+    assert judged.truth is Outcome.HOLDS
+    assert judged.power().value == pytest.approx(share, abs=0.04)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"n_seeds": 1}, "one seed has no standard error"),
-        ({"n_repetitions": 0}, "must be 1 or more"),
-        ({"power_total": 4}, "must be 8 or more"),
-    ],
+    ("means", "n_seeds"), [((1.0, 2.0), 16), ((-3.0, 2.0), 12), ((-2.0, -1.8), 8), ((-1, 3), 24)]
 )
-def test_what_cannot_be_calibrated_is_refused(wrong, message):
-    with pytest.raises(InvalidInput, match=message):
-        calibrate(CLAIMS["variance-order"], **wrong)
+def test_else_the_power_is_a_bound_from_below(means, n_seeds):
+    samples = normal(means)
+    judged = Judged(pool(samples))
+    assert judged.truth is (Outcome.HOLDS if min(means) > 0 else Outcome.FAILS)
+    share = np.mean([o is judged.truth for o in verdicts(samples, n_seeds)])
+    assert judged.power(n_seeds).value <= share + 0.03
 
 
-def test_a_claim_without_a_null_is_refused():
-    with pytest.raises(InvalidInput, match="must state a null"):
-        calibrate(CLAIMS["two-phases"])
+def test_one_effect_of_seven_cannot_fail_a_claim_with_eight_seeds():
+    judged = Judged(pool(normal([-9.0, *[5.0] * 6])))
+    assert judged.power(8).value == judged.power(8).high == 0
+    # The evidence of one must be seven times that of one alone.
+    assert judged.needed == 11
+    assert judged.weakest == 0
+    assert Judged(pool(normal([-9.0]))).power(8).value == 1
 
 
-def test_the_interval_is_exact():
-    # Clopper-Pearson: with no count, 1 - (1 - coverage)/2 to the power 1/n.
-    low, high = interval(0, 500)
-    assert low == 0
-    assert high == pytest.approx(1 - 0.025 ** (1 / 500), rel=1e-9)
+def test_the_interval_of_a_pool_that_agrees_is_that_of_its_seeds():
+    rate = Judged(pool(np.ones((2, 24)))).power()
+    # Clopper-Pearson: with all of n, (1 - coverage)/2 to the power 1/n.
+    assert (rate.value, rate.high) == (1, 1)
+    assert rate.low == pytest.approx(0.025 ** (8 / 24))
+    assert interval(0, 500)[1] == pytest.approx(1 - 0.025 ** (1 / 500), rel=1e-9)
 
 
-def test_too_many_false_holds_are_said(monkeypatch, capsys, tmp_path):
-    often = recorded("variance-order", outcome=1)
-    assert false_holds(often) == (500, 500)
-    assert "ABOVE" in render({"variance-order": often}, width=200)
-    monkeypatch.setattr("diffclaims.studies.calibrate.calibrate", lambda claim, **_: often)
-    words = ["calibrate", "--claim", "variance-order", "--out", str(tmp_path)]
-    assert cli.main(words) == 1
-    xr.testing.assert_identical(storage.read_dataset(tmp_path / "variance-order.nc"), often)
+def test_normal_power_is_that_of_normal_effects():
+    samples = normal([2.5], n=4000)
+    truth = ndtr(2.5 / np.hypot(0.7, 0.7)) ** 8
+    rate = Judged(pool(samples)).normal_power()
+    assert rate.value == pytest.approx(truth, abs=0.02)
+    assert rate.low < truth < rate.high
+    never = Judged(pool(np.vstack([samples, np.full((1, 4000), np.inf)]))).normal_power()
+    assert never.value == pytest.approx(rate.value)
 
 
-def test_the_command_names_the_claims_that_it_knows(capsys):
-    assert cli.main(["calibrate", "--claim", "two-phases"]) == 2
-    assert "variance-order" in capsys.readouterr().err
+def test_the_normal_interval_covers():
+    truth, inside = ndtr(2.0) ** 8, 0
+    for seed in range(200):
+        x = np.random.default_rng(seed).standard_normal((1, 24)) + 2.0
+        rate = Judged(pool(x)).normal_power()
+        inside += rate.low <= truth <= rate.high
+    assert inside >= 180
+
+
+def test_values_within_the_accuracy_are_against():
+    assert Judged(pool(np.full((1, 8), 0.1), accuracy=0.2)).power().value == 0
+
+
+def test_what_is_false_where_nothing_differs():
+    samples = np.vstack([np.tile([1.0, -1.0], 20), np.full(40, 5.0)])
+    judged = Judged(pool(samples, "null"))
+    assert judged.false(1, "e0").value == pytest.approx(0.5**8)
+    # The other effect is real: half of the evidence is missing.
+    assert judged.false(-1, "e0").value == 0
+    assert Judged(pool(samples[:1], "null")).false(-1).value == pytest.approx(0.5**8)
+
+
+@pytest.fixture(scope="module")
+def small():
+    saved = []
+    found = calibrate(CLAIMS["variance-order"], subject=SMALL, save=saved.append)
+    return found, saved
+
+
+def test_every_case_of_the_regime_and_the_null_is_measured(small):
+    found, saved = small
+    named = [
+        case.name if role == "regime" else f"{case.name} (null)"
+        for role, case in cases_of(CLAIMS["variance-order"])
+    ]
+    assert found["case"].values.tolist() == named
+    assert [d.sizes["case"] for d in saved] == list(range(1, len(named) + 1))
+    assert found["samples"].dtype == np.float32
+    assert (found["seconds"] > 0).all()
+
+
+def test_a_pool_holds_the_effects_of_its_seeds(small):
+    claim = CLAIMS["variance-order"]
+    alone = claim.run(SMALL, claim.case("ratio-2")).verdict.effects
+    data = split(small[0])["ratio-2"]
+    assert data["effect"].values.tolist() == [e.name for e in alone]
+    np.testing.assert_allclose(data["samples"], [e.samples for e in alone], rtol=1e-6)
+
+
+def test_cases_that_were_measured_are_not_measured_again(small, monkeypatch):
+    monkeypatch.setattr(calibration, "measure", lambda *a, **k: pytest.fail("measured again"))
+    again = calibrate(CLAIMS["variance-order"], subject=SMALL, kept=small[0])
+    xr.testing.assert_equal(again, small[0])
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        calibrate(CLAIMS["variance-order"], subject=dataclasses.replace(SMALL, n_dims=11), kept=small[0])
+
+
+def test_cases_of_few_seeds_stay_apart():
+    few, many = (pool(np.ones((2, n))) for n in (8, 12))
+    joined = calibration._join(CLAIMS["variance-order"], {"few": few, "many": many}, "x")
+    parts = split(joined)
+    assert (parts["few"].sizes["seed"], parts["many"].sizes["seed"]) == (8, 12)
+
+
+def test_recordings_of_the_same_settings_are_the_pool(tmp_path):
+    case = CLAIMS["centroid-secondary"].case("equal-variance-norms-1-4")
+    (experiment,) = case.experiments.values()
+    keep(tmp_path, experiment, SMALL.learning_curves(experiment))
+    same = Pool(SMALL, tmp_path)
+    same.learning_curves(experiment)
+    other = Pool(dataclasses.replace(SMALL, reduced=False), tmp_path)
+    other.learning_curves(experiment)
+    assert (same.played, same.measured) == (1, 0)
+    assert (other.played, other.measured) == (0, 1)
+
+
+def test_too_few_seeds_and_claims_that_finite_does_not_answer_are_refused():
+    with pytest.raises(InvalidInput, match=r"seeds = 7.*8 or more"):
+        calibrate(CLAIMS["variance-order"], subject=dataclasses.replace(SMALL, seeds=7))
+    with pytest.raises(InvalidInput, match="a case that finite answers"):
+        calibrate(CLAIMS["spectrum"], subject=SMALL)
+
+
+def test_a_null_that_is_decided_too_often_is_said(small, monkeypatch, capsys, tmp_path):
+    often = small[0].isel(seed=np.tile(np.arange(8), 12)).assign_coords(seed=np.arange(96)).copy(deep=True)
+    often["samples"].values[...] = 1.0
+    assert too_often({"variance-order": often}) == ["variance-order"]
+    monkeypatch.setattr(calibration, "calibrate", lambda claim, **_: often)
+    assert cli.main(["calibrate", "--claim", "variance-order", "--out", str(tmp_path)]) == 1
+    assert (tmp_path / "variance-order.nc").is_file()
 
 
 def test_mutants_and_calibration_come_from_one_command(capsys):
@@ -161,32 +225,53 @@ def test_without_records_the_command_says_how_to_make_them(monkeypatch):
     assert "diffclaims calibrate makes it" in mutants.calibration_text(100)
 
 
-@pytest.mark.parametrize("claim", NULLS)
-def test_recorded_false_holds_are_at_most_one_percent_of_500(claim):
-    count, total = false_holds(RECORDS[claim])
-    assert total >= 500
-    assert count <= LIMIT * total
+def test_every_claim_that_finite_answers_is_recorded():
+    assert list(RECORDS) == [name for name, c in CLAIMS.items() if c.measures <= SUBJECT.tags.measures]
+    assert "truth" in render(RECORDS)
 
 
-@pytest.mark.parametrize("claim", NULLS)
-def test_no_effect_that_is_zero_holds_alone_in_more_than_one_percent(claim):
-    null = [NULLS[claim].null.effects in str(name) for name in RECORDS[claim].effect.values]
-    assert any(null)
-    held = (RECORDS[claim].effect_outcome.values[null] == 1).sum(axis=1)
-    assert held.max() <= LIMIT * RECORDS[claim].sizes["repetition"]
-
-
-@pytest.mark.parametrize("claim", NULLS)
+@pytest.mark.parametrize("claim", RECORDS)
 def test_a_record_is_of_the_cases_as_they_are_now(claim):
-    one = CLAIMS[claim]
-    for kind, case in (("null", one.null_case()), ("power", one.case(one.null.power))):
-        stored = json.loads(RECORDS[claim].attrs[f"{kind}_experiments"])
-        assert stored == {name: json.loads(e.to_json()) for name, e in case.experiments.items()}
+    experiments = {
+        case.name if role == "regime" else f"{case.name} (null)": {
+            name: json.loads(e.to_json()) for name, e in case.experiments.items()
+        }
+        for role, case in cases_of(CLAIMS[claim])
+    }
+    about = json.loads(RECORDS[claim].attrs["about"])
+    assert {name: a["experiments"] for name, a in about.items()} == {
+        name: experiments[name] for name in about
+    }
+    assert "fails" not in {a["size"] for a in about.values()}
 
 
-@pytest.mark.parametrize("claim", NULLS)
-def test_a_recorded_outcome_is_that_of_its_effects(claim):
-    effects, outcome = RECORDS[claim].effect_outcome.values, RECORDS[claim].outcome.values
-    np.testing.assert_array_equal((effects == 1).all(axis=0), outcome == 1)
-    np.testing.assert_array_equal((effects == -1).any(axis=0), outcome == -1)
-    assert {int(o) for o in outcome} <= {-1, 0, 1}
+@pytest.mark.parametrize("claim", RECORDS)
+def test_a_record_is_of_the_subject_as_it_is_now(claim):
+    """All but the number of seeds."""
+    number = ("seeds", "speciation_seeds")
+    now = {k: v for k, v in calibration._settings(SUBJECT).items() if k not in number}
+    for about in json.loads(RECORDS[claim].attrs["about"]).values():
+        assert {k: v for k, v in about["settings"].items() if k not in number} == now
+
+
+def test_no_recorded_null_is_surely_decided_too_often():
+    assert too_often(RECORDS) == []
+    assert LIMIT == 0.01
+
+
+def lines(found):
+    """Rows of the two tables of the page."""
+    for rows in (power_rows(found), null_rows(found)):
+        for row in rows:
+            claim, case, *rest = row
+            yield f"| `{claim}` | `{case}` | {' | '.join(rest)} |"
+
+
+def test_the_page_shows_what_was_recorded():
+    page = (locate.baselines_dir().parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert [line for line in lines(RECORDS) if line not in page] == []
+
+
+def test_a_record_survives_writing(small, tmp_path):
+    storage.write(tmp_path / "a.nc", small[0])
+    xr.testing.assert_equal(storage.read_dataset(tmp_path / "a.nc"), small[0])

@@ -22,13 +22,13 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
-from diffclaims.studies.calibrate import SeededModel
 from diffclaims.studies.mutants import Finding, Hunt, render
 from diffclaims.studies.mutations import MUTATIONS, Mutant, _jittered, _paired
 from diffclaims.subjects.contract import PROBE, PROBE_TIMES, check_subject
 from diffclaims.subjects.memo import Memo
 from diffclaims.subjects.theory import SUBJECT
 from diffclaims.times.speciation import speciation_times
+from tests.seeded import SeededModel
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 PAIR = Experiment(

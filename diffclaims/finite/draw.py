@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
@@ -166,8 +167,25 @@ def sizes(model: RandomFeatures, n_dims: int, n_classes: int) -> tuple[int, int]
     return p, n
 
 
+def opposite_size(x: Floats) -> Floats:
+    """Return normal numbers of the same sign whose size is as rare from the other end.
+
+    A number larger than all but a share q of them becomes one smaller than all but a share q: of normal
+    numbers come normal numbers, large for small and small for large.
+    """
+    # Away from 1, where the size would be infinite.
+    tail = np.minimum(2 * ndtr(-np.abs(x)), 1 - 1e-16)
+    return np.asarray(np.copysign(-ndtri((1 - tail) / 2), x))
+
+
 def draw_gaussian(
-    mixture: GaussianMixture, model: RandomFeatures, *, n_dims: int, seed: int, n_test: int | None = None
+    mixture: GaussianMixture,
+    model: RandomFeatures,
+    *,
+    n_dims: int,
+    seed: int,
+    n_test: int | None = None,
+    partner: bool = False,
 ) -> Draw:
     """Draw weights and samples of a Gaussian mixture.
 
@@ -184,6 +202,9 @@ def draw_gaussian(
         Seed.
     n_test : int, optional
         Fresh test points per class; by default none, and the population itself is used.
+    partner : bool
+        Return the other member of the seed's pair: as likely as the first, with the same centroids. Each class
+        has the random numbers of the next one, and where neurons overlap much with the centroids they now do little.
     """
     p, n = sizes(model, n_dims, mixture.n_classes)
     counts = proportional_counts(n, mixture.weights)
@@ -196,16 +217,30 @@ def draw_gaussian(
         )
     population = realize(mixture, n_dims, seed)
     classes = range(mixture.n_classes)
+    stream = [(k + 1) % mixture.n_classes for k in classes] if partner else list(classes)
     test = None
     if n_test is not None:
-        test = tuple(population.sample(k, n_test, generator(seed, _TEST, k)) for k in classes)
+        test = tuple(population.sample(k, n_test, generator(seed, _TEST, stream[k])) for k in classes)
+    features = generator(seed, _WEIGHTS).standard_normal((p, n_dims))
+    if partner:
+        features = _across(features, population.centroids)
     return Draw(
         seed=seed,
-        features=generator(seed, _WEIGHTS).standard_normal((p, n_dims)),
-        train=tuple(population.sample(k, int(counts[k]), generator(seed, _TRAIN, k)) for k in classes),
+        features=features,
+        train=tuple(
+            population.sample(k, int(counts[k]), generator(seed, _TRAIN, stream[k])) for k in classes
+        ),
         test=test,
         population=population,
     )
+
+
+def _across(features: Floats, centroids: Floats) -> Floats:
+    """Weights whose overlaps with the centroids have opposite sizes; elsewhere the same."""
+    _, values, axes = np.linalg.svd(centroids, full_matrices=False)
+    axes = axes[values > 1e-9 * values.max(initial=1.0)]
+    overlaps = features @ axes.T
+    return np.asarray(features + (opposite_size(overlaps) - overlaps) @ axes)
 
 
 def check_samples(

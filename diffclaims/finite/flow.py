@@ -35,14 +35,23 @@ class Flow:
         Delta.
     backend : Backend
         Where to compute.
+    n_features : int, optional
+        Number of features that sets the rate; by default that of the moments.
     """
 
-    def __init__(self, moments: ClassFeatureMoments, noise: float, *, backend: Backend) -> None:
+    def __init__(
+        self,
+        moments: ClassFeatureMoments,
+        noise: float,
+        *,
+        backend: Backend,
+        n_features: int | None = None,
+    ) -> None:
         u, v = moments.total()
         self.noise, self.backend = noise, backend
         self.p, self.d = v.shape
         #: Rate factor at these very sizes; the model's own where p = psi_p d exactly.
-        self.kappa = 2 * noise * self.d / self.p
+        self.kappa = 2 * noise * self.d / (n_features or self.p)
         values, self.vectors = backend.eigh(u)
         self.eigenvalues = backend.numpy(values)
         #: V in the eigenbasis.
@@ -56,6 +65,12 @@ class Flow:
         quadratic = ((f @ (self._outer * rotated)) * f).sum(1) / self.d
         linear = f @ ((self.b * (self.vectors.T @ moments.v)).sum(1) / self.d)
         return 1 + self.backend.numpy(quadratic - 2 * linear)
+
+    def mean_losses(self, training_times: Floats) -> Floats:
+        """Training loss of all classes together, by their shares, at each training time, shape (T,)."""
+        f = filters(self.eigenvalues, self.kappa * training_times)
+        norms = self.backend.numpy((self.b * self.b).sum(1)) / self.d
+        return np.asarray(1 + (f * f) @ (self.eigenvalues * norms) - 2 * (f @ norms))
 
     def readout(self, training_time: float) -> Array:
         """Trained second layer A/sqrt(p) at one training time, shape (d, p)."""

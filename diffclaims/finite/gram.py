@@ -71,20 +71,21 @@ class Features:
         xp = self.backend
         s = xp.call("sqrt", covariance.diagonal())
         r = covariance / (s[:, None] * s[None, :])
-        u = grams[0] + r * grams[1]
-        power = r
-        for gram in grams[2:]:
-            power = power * r
-            u = u + power * gram
+        on = np.arange(self.p)
         explained = sum(gram.diagonal() for gram in grams)
         rest = second - explained
         rest = rest * (rest > 0)
-        tail = power * r * xp.call("sqrt", rest)[:, None] * xp.call("sqrt", rest)[None, :]
-        on = np.arange(self.p)
-        tail[on, on] = 0.0
+        # Horner's scheme, in place: these are the largest arrays of a run.
+        u = r * grams[-1]
+        for gram in grams[-2:0:-1]:
+            u += gram
+            u *= r
+        u += grams[0]
         u[on, on] = second
+        r[on, on] = 0.0
+        tail = rest @ (_power(r * r, len(grams)) @ rest)
         v = np.sqrt(self.model.noise) * (c1 / s)[:, None] * self.w
-        return Moments(u, v, float(xp.call("sqrt", (tail * tail).sum())))
+        return Moments(u, v, float(xp.call("sqrt", tail)))
 
     def of_samples(self, x: Floats, *, order: int = SAMPLE_ORDER) -> Moments:
         """Moments over given samples (n, d) and all their noise.
@@ -156,6 +157,18 @@ class Features:
             block_bytes=max(self.block_bytes // 2, 1),
             tolerance=self.tolerance,
         )
+
+
+def _power(x: Array, n: int) -> Array:
+    """Elementwise ``x^n`` for n of 1 or more, by squaring `x` in place."""
+    found = None
+    while True:
+        if n % 2:
+            found = x * 1.0 if found is None else found * x
+        n //= 2
+        if not n:
+            return found
+        x *= x
 
 
 @dataclass(frozen=True)

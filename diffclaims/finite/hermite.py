@@ -64,7 +64,7 @@ def _apply(rule: Rule, values: Floats) -> Floats:
     return np.concatenate([first, np.tensordot(rule.weights, values**2, axes=1)[None]])
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def quadrature(
     activation: str | Activation, order: int, low: float, high: float, tolerance: float = SMOOTH_TOLERANCE
 ) -> Rule:

@@ -40,7 +40,7 @@ class Setup:
     n_dims : int
         Dimension d.
     draw : callable
-        ``draw(seed, n_test)``.
+        ``draw(seed, n_test, partner=False)``.
     bayes : callable
         ``bayes(draw)``: Bayes loss of each class, shape (K,).
     attrs : dict
@@ -52,7 +52,7 @@ class Setup:
     classes: list[Name]
     weights: Floats
     n_dims: int
-    draw: Callable[[int, int | None], Draw]
+    draw: Callable[..., Draw]
     bayes: Callable[[Draw], Floats]
     attrs: dict[str, str | int | float]
 
@@ -91,8 +91,8 @@ def read(
     gaussian = mixture
     sizes(model, n_dims, gaussian.n_classes)
 
-    def draw(seed: int, n_test: int | None) -> Draw:
-        return draw_gaussian(gaussian, model, n_dims=n_dims, seed=seed, n_test=n_test)
+    def draw(seed: int, n_test: int | None, partner: bool = False) -> Draw:
+        return draw_gaussian(gaussian, model, n_dims=n_dims, seed=seed, n_test=n_test, partner=partner)
 
     def bayes(one: Draw) -> Floats:
         assert one.population is not None
@@ -146,7 +146,7 @@ def _real(
         classes=found,
         weights=weights,
         n_dims=d,
-        draw=lambda seed, n_test: draw_samples(
+        draw=lambda seed, n_test, partner=False: draw_samples(
             data, index, weights, model, seed=seed, n_test=n_test, classes=found
         ),
         bayes=bayes,

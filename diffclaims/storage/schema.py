@@ -67,12 +67,14 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "calibration": Schema(
         {
-            "outcome": Variable(("repetition",), "1", "1 holds, 0 inconclusive, -1 fails, under the null"),
-            "effect_outcome": Variable(("effect", "repetition"), "1", "the same, of each effect alone"),
-            "holds": Variable(("n_seeds",), "1", "repetitions that hold where the claim is true"),
-            "repetitions": Variable(("n_seeds",), "1", "repetitions where the claim is true"),
+            "samples": Variable(
+                ("effect",), "1", "effects by seed; NaN beyond a case's seeds", allow_any=True
+            ),
+            "threshold": Variable(("effect",), "1", "what the effect must exceed"),
+            "accuracy": Variable(("effect",), "1", "numerical accuracy of the effect"),
+            "of_case": Variable(("effect",), "1", "number of the case"),
+            "seconds": Variable(("case",), "s", "processor time of one seed of the case"),
         },
-        increasing=("n_seeds",),
     ),
     "wrongness": Schema(
         {

@@ -1,20 +1,25 @@
-"""How often a check says "holds" where nothing differs, and how often where something does.
+"""How often a claim is decided as the truth is, at the sizes and seeds in use, and how often where nothing differs.
 
-The verdict rule promises few false "holds" from a handful of seeds, under assumptions on how the seeds
-scatter. Here the promise is tested on a subject that really scatters: the random-features model at small
-size, trained once for each seed. A null case, in which the classes are alike, is measured with fresh seeds
-in every repetition and judged by the claim's own effects and the verdict rule; nothing is used twice. The
-choice of null cases is ours.
+Every case in a claim's regime, and its null case, in which the classes are alike, is measured once with a pool of
+seeds by the subject `finite` as it is. The effects of each seed are kept. Seeds are independent, so that a
+repetition of 8 seeds that must all agree is decided with the probability ``q^8``, q that of one seed whose effects
+all lie on the side of the truth. Every seed of the pool counts once, and the Clopper-Pearson interval of q gives
+that of the power. Nothing is dealt out twice. The truth is the side of the pool's medians. The null cases are ours.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import json
+import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -22,227 +27,301 @@ from numpy.typing import ArrayLike, NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import binomtest
+from scipy.special import ndtr, ndtri
+from scipy.stats import binom, binomtest
 
-from diffclaims import finite
-from diffclaims.api.case import Case
+from diffclaims.api.case import Case, Role
 from diffclaims.api.claim import Claim, chosen_claims, load_claims
-from diffclaims.api.subject import Tags
-from diffclaims.api.verdict import Effect, Outcome, Verdict
-from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.api.evidence import DECISIVE, FEWEST_SEEDS, evidence, most_against
+from diffclaims.api.subject import Subject
+from diffclaims.api.verdict import Outcome
+from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
-from diffclaims.theory.curves import default_training_times
+from diffclaims.storage.recordings import complete, path_of
+from diffclaims.subjects import registry
+from diffclaims.subjects.finite import SUBJECT, FiniteSubject
+from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
-#: Most false "holds" that are acceptable, as a share of the repetitions.
+Floats = NDArray[np.float64]
+
+#: Most decisions that are acceptable where nothing differs, as a share of the repetitions.
 LIMIT = 0.01
-#: Numbers of seeds at which the power is measured.
-POWER_SEEDS = (2, 3, 4, 6, 8)
-#: Coverage of the intervals (Clopper-Pearson).
+#: Power that is asked for.
+POWER = 0.95
+#: Coverage of the intervals.
 COVERAGE = 0.95
+#: More seeds than this are not worth naming.
+MOST_SEEDS = 200
+#: Scatter below this is none.
+TINY = 1e-9
 #: Folder of the records, below the baselines.
 FOLDER = "calibration"
-#: Seeds measured in one go, between two lines of progress.
-_BATCH = 240
-_CODE = {Outcome.HOLDS: 1, Outcome.INCONCLUSIVE: 0, Outcome.FAILS: -1}
+#: What must be the same for a recorded answer to be one of the subject as it is, by kind; what is not stated is 0.
+SETTINGS = {
+    "curves": ("n_dims", "paired", "control"),
+    "speciation": ("n_dims", "n_points", "n_steps", "mirrored"),
+}
+#: Largest difference between a recorded seed and the same seed measured anew: records are in single precision.
+SAME = 1e-5
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeededModel:
-    """A stochastic subject with given seeds: the random-features model at small size.
+class Pool(Wrapper):
+    """The subject with many seeds, from its recordings where they are of the same settings, else measured.
+
+    One seed is always measured: it tells the time that a seed takes, and that a recording is what is measured today.
 
     Parameters
     ----------
-    seeds : tuple of int
-        One training run each; every experiment is measured with the same seeds, as by `finite`.
-    n_dims : int
-        Dimension d of the learning curves.
-    speciation_dims, n_points : int
-        Dimension and points a class of the U-turns. Their score is the exact one of the mixture, so that
-        thousands of seeds are affordable: they scatter by sampling, not by learning.
+    subject : FiniteSubject
+        With the seeds of the pool.
+    folder : path, optional
+        Recordings; without, everything is measured.
     """
 
-    seeds: tuple[int, ...]
-    n_dims: int
-    speciation_dims: int
-    n_points: int
+    def __init__(self, subject: FiniteSubject, folder: Path | None = None) -> None:
+        super().__init__(cast("Subject", subject))
+        self.one = dataclasses.replace(subject, seeds=1, speciation_seeds=1)
+        self.folder = folder
+        self.seconds = 0.0
+        self.played = self.measured = 0
 
-    name = "finite"
-    tags = Tags(exact=False, stochastic=True, measures=frozenset({"learning_curves", "speciation"}))
-
-    def learning_curves(self, experiment: Experiment) -> xr.Dataset:
-        """Losses by seed, with noise averaged exactly."""
-        times = default_training_times(experiment.mixture, experiment.model)
-        return finite.learning_curves(experiment, times, n_dims=self.n_dims, seeds=self.seeds)
-
-    def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
-        """Return probabilities by seed, under the exact score."""
-        return finite.speciation(
-            experiment,
-            diffusion_times,
-            n_dims=self.speciation_dims,
-            seeds=self.seeds,
-            n_points=self.n_points,
-            score="exact",
+    def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
+        """As recorded, or as measured; `seconds` grows by the processor time of one seed."""
+        path = None if self.folder is None else path_of(self.folder, experiment, kind)
+        found = complete(storage.read_dataset(path)) if path is not None and path.is_file() else None
+        start = time.process_time()
+        if found is None:
+            return self._measure(experiment, ask, start)
+        first = (
+            self.one.speciation(experiment, times)
+            if kind == "speciation"
+            else self.one.learning_curves(experiment)
         )
+        if not _same(found, first, kind):
+            return self._measure(experiment, ask, time.process_time())
+        self.seconds += time.process_time() - start
+        self.played += 1
+        return found
 
-    def spectrum(self, experiment: Experiment) -> xr.Dataset:
-        """Not measured."""
-        raise NotMeasured("the spectrum is not measured by seed")
+    def _measure(self, experiment: Experiment, ask: Ask, start: float) -> xr.Dataset:
+        found = ask(experiment)
+        self.seconds += (time.process_time() - start) / found.sizes["seed"]
+        self.measured += 1
+        return found
 
 
-def repetitions(
-    claim: Claim,
-    case: Case,
-    pool: Callable[[tuple[int, ...]], SeededModel],
-    n_seeds: Sequence[int],
-    total: int,
-) -> Iterator[tuple[int, Verdict]]:
-    """Judge one case again and again, with fresh seeds.
+def _same(recorded: xr.Dataset, first: xr.Dataset, kind: str) -> bool:
+    """Whether a recording is of the settings of a fresh answer, and its first seed is the same."""
+    if any(recorded.attrs.get(name, 0) != first.attrs.get(name, 0) for name in SETTINGS[kind]):
+        return False
+    one = recorded.sel(seed=first["seed"].values)
+    return all(
+        one[name].shape == first[name].shape
+        and np.allclose(one[name].values, first[name].values, rtol=0, atol=SAME)
+        for name in first.data_vars
+        if "seed" in first[name].dims
+    )
 
-    Parameters
-    ----------
-    claim : Claim
-    case : Case
-    pool : callable ``(seeds) -> SeededModel``
-    n_seeds : sequence of int
-        Seeds of one repetition; for each number, the seeds are dealt out anew, and each once.
-    total : int
-        Seeds in all, 0 to ``total - 1``.
 
-    Yields
+def cases_of(claim: Claim) -> Iterator[tuple[str, Case]]:
+    """Every case in the regime as ("regime", case), and the null as ("null", case)."""
+    for case in claim.cases:
+        if case.role is Role.REGIME:
+            yield "regime", case
+    if claim.null is not None:
+        yield "null", claim.null_case()
+
+
+def measure(
+    claim: Claim, role: str, case: Case, subject: FiniteSubject, folder: Path | None
+) -> xr.Dataset | None:
+    """Return the effects of one case by seed, kind "calibration"; None where the subject cannot answer.
+
+    Raises
     ------
-    n_seeds : int
-    verdict : Verdict
+    InvalidInput
+        For an effect without values by seed.
     """
-    size = int(np.lcm.reduce(list(n_seeds)))
-    batch = size * max(1, _BATCH // size)
-    for start in range(0, total, batch):
-        seeds = tuple(range(start, min(start + batch, total)))
-        effects = claim.judge(case, claim.measure(pool(seeds), case))
-        for n in n_seeds:
-            for low in range(0, len(seeds) - n + 1, n):
-                yield n, Verdict([among(e, slice(low, low + n)) for e in effects])
+    pool = Pool(subject, folder)
+    result = claim.run(pool, case)
+    if result.verdict is None:
+        return None
+    effects = result.verdict.effects
+    n_seeds = max(len(e.samples) for e in effects)
+    for e in effects:
+        if len(e.samples) != n_seeds:
+            raise InvalidInput.of(
+                f"effect {e.name!r}",
+                e,
+                f"have values of all {n_seeds} seeds",
+                "use Effect.from_samples in the claim",
+            )
+    about: dict[str, Any] = {
+        "experiments": _experiments(case),
+        "settings": _settings(subject),
+        "played": pool.played,
+        "measured": pool.measured,
+        "size": str(result.verdict.size),
+        "commit": provenance(subject="finite")["commit"],
+    }
+    rows = ("effect",)
+    return xr.Dataset(
+        {
+            "samples": (("effect", "seed"), np.array([e.samples for e in effects], dtype=np.float32)),
+            "threshold": (rows, [e.threshold for e in effects]),
+            "accuracy": (rows, [e.accuracy for e in effects]),
+            "seconds": ((), pool.seconds),
+        },
+        coords={"effect": [e.name for e in effects]},
+        attrs={"role": role, "about": json.dumps(about, sort_keys=True)},
+    )
 
 
-def among(effect: Effect, seeds: slice) -> Effect:
-    """Return an effect as some of its seeds alone give it.
+def _settings(subject: FiniteSubject) -> dict[str, Any]:
+    """What of a subject a pool depends on."""
+    left_out = ("backend", "device", "max_features", "max_samples")
+    return {k: v for k, v in dataclasses.asdict(subject).items() if k not in left_out}
 
-    The claims here compute an effect for each seed before they summarize, so that this is what judging
-    those seeds alone would give, at a fraction of the time.
-    """
-    if not effect.samples:
-        raise InvalidInput.of(
-            f"effect {effect.name!r}", effect, "have values by seed", "use Effect.from_samples in the claim"
-        )
-    return Effect.from_samples(effect.name, effect.samples[seeds], effect.threshold, effect.accuracy)
+
+def _experiments(case: Case) -> dict[str, Any]:
+    return {name: json.loads(e.to_json()) for name, e in case.experiments.items()}
+
+
+def _join(claim: Claim, cases: Mapping[str, xr.Dataset], command: str) -> xr.Dataset:
+    """One record of the cases of a claim; seeds that a case does not have are NaN."""
+    most = max(d.sizes["seed"] for d in cases.values())
+    samples = [
+        np.pad(d["samples"].values, ((0, 0), (0, most - d.sizes["seed"])), constant_values=np.nan)
+        for d in cases.values()
+    ]
+    numbers = {
+        name: np.concatenate([d[name].values for d in cases.values()]) for name in ("threshold", "accuracy")
+    }
+    dataset = xr.Dataset(
+        {
+            "samples": (("seed", "effect"), np.concatenate(samples).T),
+            "threshold": ("effect", numbers["threshold"]),
+            "accuracy": ("effect", numbers["accuracy"]),
+            "of_case": (
+                "effect",
+                np.repeat(np.arange(len(cases)), [d.sizes["effect"] for d in cases.values()]),
+            ),
+            "seconds": ("case", [float(d["seconds"]) for d in cases.values()]),
+        },
+        coords={
+            "seed": np.arange(most),
+            "effect": np.concatenate([d["effect"].values for d in cases.values()]),
+            "case": list(cases),
+        },
+    )
+    attrs = provenance(
+        subject="finite",
+        seeds=range(most),
+        claim=claim.id,
+        command=command,
+        roles=json.dumps({name: d.attrs["role"] for name, d in cases.items()}),
+        about=json.dumps({name: json.loads(d.attrs["about"]) for name, d in cases.items()}, sort_keys=True),
+    )
+    return schema.stamp(dataset, "calibration", attrs)
+
+
+def split(record: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return the cases of a record, each with its own seeds, by name."""
+    roles, about = json.loads(record.attrs["roles"]), json.loads(record.attrs["about"])
+    found = {}
+    for i, name in enumerate(map(str, record["case"].values)):
+        one = record.isel(effect=np.flatnonzero(record["of_case"].values == i), case=i)
+        kept = ~np.isnan(one["samples"].transpose("seed", "effect").values).any(axis=1)
+        one = one.isel(seed=np.flatnonzero(kept)).drop_vars(["of_case", "case"])
+        one["samples"] = one["samples"].transpose("effect", "seed")
+        found[name] = one.assign_attrs(role=roles[name], about=json.dumps(about[name], sort_keys=True))
+    return found
 
 
 def calibrate(
     claim: Claim,
     *,
-    n_repetitions: int = 500,
-    n_seeds: int = 4,
-    power_total: int = 480,
-    n_dims: int = 20,
-    speciation_dims: int = 16,
-    n_points: int = 10,
+    subject: FiniteSubject = SUBJECT,
+    folder: Path | None = None,
+    kept: xr.Dataset | None = None,
+    command: str = "diffclaims calibrate",
+    save: Callable[[xr.Dataset], None] = lambda record: None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> xr.Dataset:
-    """Measure the rate of false "holds" of one claim, and its power.
+    """Measure the effects of every case in the regime of a claim, and of its null, by seed.
 
     Parameters
     ----------
     claim : Claim
-        One that states a null.
-    n_repetitions, n_seeds : int
-        Repetitions of the null case, and seeds of each; no seed is in two of them.
-    power_total : int
-        Seeds of the canonical effect, dealt out to repetitions of 2, 3, 4, 6 and 8.
-    n_dims, speciation_dims, n_points : int
-        As in `SeededModel`.
+    subject : FiniteSubject
+        With as many seeds as the pool is to have.
+    folder : path, optional
+        Recordings of the subject, whose seeds are the pool where they are of the same settings.
+    kept : Dataset, optional
+        A record that was begun: cases in it with the same experiments and settings are not measured again.
+    command : str
+        Kept in the record.
+    save : callable
+        Given the record after each case that was measured.
     progress : callable
         Told how far it is.
 
     Returns
     -------
     xarray.Dataset
-        Kind "calibration": the outcome of each repetition under the null, in all and for each effect alone,
-        and for each number of seeds how many repetitions hold where the claim is true.
+        Kind "calibration": ``samples`` (seed, effect) of all cases, of which ``of_case`` says the number;
+        ``seconds`` (case), the processor time of one seed of all experiments of the case.
 
     Raises
     ------
     InvalidInput
-        For a claim without a null case, fewer than 2 seeds, or no repetition.
+        For too few seeds, or a claim of which the subject can answer no case.
     """
-    null = claim.null_case()
-    assert claim.null is not None
-    if n_seeds < 2:
-        raise InvalidInput.of("seeds", n_seeds, "be 2 or more", "one seed has no standard error")
-    if n_repetitions < 1:
-        raise InvalidInput.of("repetitions", n_repetitions, "be 1 or more", "500 is the default")
-    if power_total < max(POWER_SEEDS):
+    least = min(subject.seeds, subject.speciation_seeds)
+    if least < FEWEST_SEEDS:
         raise InvalidInput.of(
-            "power seeds", power_total, f"be {max(POWER_SEEDS)} or more", "480 is the default"
+            "seeds", least, f"be {FEWEST_SEEDS} or more", f"{FEWEST_SEEDS} decide if all agree"
         )
-    true = claim.case(claim.null.power)
-
-    def pool(seeds: tuple[int, ...]) -> SeededModel:
-        return SeededModel(seeds=seeds, n_dims=n_dims, speciation_dims=speciation_dims, n_points=n_points)
-
-    outcomes: list[int] = []
-    effects: list[list[int]] = []
-    names: list[str] = []
-    for _, verdict in repetitions(claim, null, pool, (n_seeds,), n_seeds * n_repetitions):
-        outcomes.append(_CODE[verdict.outcome])
-        effects.append([_CODE[e.outcome] for e in verdict.effects])
-        names = [e.name for e in verdict.effects]
-        if len(outcomes) % 20 == 0:
-            progress(f"{claim.id}: {len(outcomes)} of {n_repetitions} null repetitions")
-    held = dict.fromkeys(POWER_SEEDS, 0)
-    tried = dict.fromkeys(POWER_SEEDS, 0)
-    for n, verdict in repetitions(claim, true, pool, POWER_SEEDS, power_total):
-        tried[n] += 1
-        held[n] += verdict.outcome is Outcome.HOLDS
-        if n == max(POWER_SEEDS) and tried[n] % 10 == 0:
-            progress(f"{claim.id}: {n * tried[n]} of {power_total} seeds of {true.name}")
-    dataset = xr.Dataset(
-        {
-            "outcome": ("repetition", np.array(outcomes, dtype=np.int8)),
-            "effect_outcome": (("effect", "repetition"), np.array(effects, dtype=np.int8).T),
-            "holds": ("n_seeds", np.array([held[n] for n in POWER_SEEDS])),
-            "repetitions": ("n_seeds", np.array([tried[n] for n in POWER_SEEDS])),
-        },
-        coords={"effect": names, "n_seeds": list(POWER_SEEDS)},
-    )
-    attrs = provenance(
-        subject="finite",
-        seeds=(),
-        claim=claim.id,
-        null_case=null.name,
-        null_why=claim.null.why,
-        null_experiments=_json(null),
-        power_case=true.name,
-        power_experiments=_json(true),
-        seeds_per_repetition=n_seeds,
-        seeds_used=f"null: 0 to {n_seeds * n_repetitions - 1}; {true.name}: 0 to {power_total - 1}; each once",
-        n_dims=speciation_dims if "speciation" in claim.measures else n_dims,
-        n_points=n_points if "speciation" in claim.measures else "exact averages",
-        score="exact" if "speciation" in claim.measures else "none",
-        command=(
-            f"diffclaims calibrate --claim {claim.id} --repetitions {n_repetitions} --seeds {n_seeds} "
-            f"--power-seeds {power_total} --n-dims {n_dims} --speciation-dims {speciation_dims} "
-            f"--points {n_points}"
-        ),
-    )
-    return schema.stamp(dataset, "calibration", attrs)
+    before = {} if kept is None else split(kept)
+    found: dict[str, xr.Dataset] = {}
+    for role, case in cases_of(claim):
+        name = case.name if role == "regime" else f"{case.name} (null)"
+        old = before.get(name)
+        about = {} if old is None else json.loads(old.attrs["about"])
+        if about.get("experiments") == _experiments(case) and about.get("settings") == _settings(subject):
+            assert old is not None
+            found[name] = old
+            continue
+        one = measure(claim, role, case, subject, folder)
+        if one is None:
+            progress(f"{claim.id} {name}: not answered by finite")
+            continue
+        found[name] = one
+        progress(f"{claim.id} {name}: {one.sizes['seed']} seeds, {float(one['seconds']):.1f} s each")
+        save(_join(claim, found, command))
+    if not found:
+        raise InvalidInput.of("claim", claim.id, "have a case that finite answers", "choose another claim")
+    return _join(claim, found, command)
 
 
-def _json(case: Case) -> str:
-    return json.dumps({name: json.loads(e.to_json()) for name, e in case.experiments.items()}, sort_keys=True)
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """A probability and the interval of it that a pool gives."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{_percent(self.value)} [{_percent(self.low)}, {_percent(self.high)}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{2 if share < 0.1 else 1}f}"
 
 
 def interval(count: int, total: int) -> tuple[float, float]:
@@ -251,31 +330,217 @@ def interval(count: int, total: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def false_holds(dataset: xr.Dataset) -> tuple[int, int]:
-    """Return how many repetitions under the null hold, and of how many."""
-    outcome: NDArray[np.int8] = dataset["outcome"].values
-    return int((outcome == 1).sum()), int(outcome.size)
+def _rate(value: float, low: float, high: float, n_seeds: int, allowed: int) -> Rate:
+    """How often at most `allowed` of `n_seeds` seeds are not right, from how often one is."""
+    if allowed < 0:
+        return Rate(value=0.0, low=0.0, high=0.0)
+    value, low, high = (float(binom.cdf(allowed, n_seeds, 1 - q)) for q in (value, low, high))
+    return Rate(value=value, low=low, high=high)
 
 
-def nullable() -> dict[str, Claim]:
-    """Return the claims that state where nothing differs, by id."""
-    return {c.id: c for c in load_claims() if c.null is not None}
+def _counted(right: NDArray[np.bool_], n_seeds: int, allowed: int) -> Rate:
+    """The same, from a pool."""
+    return _rate(float(right.mean()), *interval(int(right.sum()), right.size), n_seeds, allowed)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the pool of one case says.
+
+    Parameters
+    ----------
+    data : Dataset
+        One of `split`.
+    """
+
+    data: xr.Dataset
+
+    @property
+    def margins(self) -> Floats:
+        """Values above thresholds, (effect, seed)."""
+        data = self.data
+        return np.asarray(data["samples"].values - data["threshold"].values[:, None], dtype=np.float64)
+
+    def beyond(self, side: int) -> NDArray[np.bool_]:
+        """Which lie beyond their threshold, and the accuracy, on a side: +1 or -1; (effect, seed)."""
+        return np.asarray(side * self.margins > self.data["accuracy"].values[:, None])
+
+    @property
+    def medians(self) -> Floats:
+        """Medians above thresholds, (effect,)."""
+        return np.asarray(np.quantile(self.margins, 0.5, axis=1, method="lower"))
+
+    @property
+    def truth(self) -> Outcome:
+        """The side of the medians: holds where all lie above their thresholds."""
+        return Outcome.HOLDS if (self.medians > 0).all() else Outcome.FAILS
+
+    def _ways(self) -> Iterator[tuple[NDArray[np.int64], Callable[[int], int]]]:
+        """Effects that decide, and how many seeds may lie against them: every way to be decided rightly."""
+        if self.truth is Outcome.HOLDS:
+            yield np.arange(len(self.medians)), most_against
+            return
+        order = np.argsort(-self.beyond(-1).sum(axis=1), kind="stable")
+        for m in range(1, int((self.medians <= 0).sum()) + 1):
+            yield order[:m], _failing(m, order.size)
+
+    @property
+    def side(self) -> int:
+        """+1 where the claim holds, -1 where it fails."""
+        return 1 if self.truth is Outcome.HOLDS else -1
+
+    def power(self, n_seeds: int = FEWEST_SEEDS) -> Rate:
+        """How often the case is decided as the truth is.
+
+        Where all seeds must agree, as 8 must, and it holds, this is exact up to the interval. Else it is a bound from
+        below: seeds that are wrong are counted together, whichever effect they are wrong in, and effects that
+        need not fail add no evidence.
+        """
+        beyond = self.beyond(self.side)
+        rates = [_counted(_all(beyond[rows]), n_seeds, allowed(n_seeds)) for rows, allowed in self._ways()]
+        return max(rates, key=lambda r: r.value)
+
+    def normal_power(self, n_seeds: int = FEWEST_SEEDS) -> Rate:
+        """The same if every effect scatters normally: a seed misses no more often than its effects in sum.
+
+        The interval is that of each effect's distance in units of its scatter. Effects with infinite values are
+        counted.
+        """
+        rates = []
+        for rows, allowed in self._ways():
+            miss = sum((self._miss(int(i)) for i in rows), np.zeros(3))
+            value, low, high = (max(1 - float(m), 0.0) for m in miss)
+            rates.append(_rate(value, low, high, n_seeds, allowed(n_seeds)))
+        return max(rates, key=lambda r: r.value)
+
+    def _miss(self, i: int) -> Floats:
+        """How often an effect lies on the wrong side: estimate, and the largest and least that the pool allows."""
+        x, n = self.side * self.margins[i], self.margins.shape[1]
+        if not np.isfinite(x).all():
+            right = self.beyond(self.side)[i]
+            low, high = interval(int(right.sum()), n)
+            return np.array([1 - right.mean(), 1 - low, 1 - high])
+        distance = (float(x.mean()) - float(self.data["accuracy"].values[i])) / max(
+            float(x.std(ddof=1)), TINY
+        )
+        off = -float(ndtri((1 - COVERAGE) / 2)) * math.sqrt(1 / n + distance**2 / (2 * (n - 1)))
+        return np.asarray(ndtr([-distance, off - distance, -off - distance]))
+
+    @property
+    def needed(self) -> int | None:
+        """Least number of seeds with a power of `POWER`; None beyond `MOST_SEEDS`."""
+        numbers = range(FEWEST_SEEDS, MOST_SEEDS + 1)
+        return next((n for n in numbers if self.power(n).value >= POWER), None)
+
+    @property
+    def weakest(self) -> int:
+        """The effect that decides and lies least far on the side of the truth, in units of its scatter."""
+        rows, _ = next(iter(self._ways()))
+        scatter = self.scatter[rows]
+        ratios = np.where(
+            np.isnan(scatter), np.inf, self.side * self.medians[rows] / np.maximum(scatter, TINY)
+        )
+        return int(rows[ratios.argmin()])
+
+    @property
+    def scatter(self) -> Floats:
+        """Standard deviation of a seed, of each effect; NaN where some are infinite."""
+        finite = np.where(np.isfinite(self.margins), self.margins, np.nan)
+        return np.asarray(np.where(np.isnan(finite).any(axis=1), np.nan, np.std(finite, axis=1, ddof=1)))
+
+    def false(self, side: int, of: str = "") -> Rate:
+        """How often 8 seeds of a null say holds (+1) or fails (-1).
+
+        Parameters
+        ----------
+        side : int
+        of : str
+            What is in the names of the effects that are zero; the others are real, and cannot fail.
+        """
+        zero = np.array([of in str(name) for name in self.data["effect"].values])
+        right = _all(self.beyond(side)[zero])
+        if side > 0:
+            return _counted(right, FEWEST_SEEDS, most_against(FEWEST_SEEDS))
+        return _counted(right, FEWEST_SEEDS, _failing(int(zero.sum()), zero.size)(FEWEST_SEEDS))
+
+
+def _all(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Seeds of which all effects are so."""
+    return np.asarray(which.all(axis=0))
+
+
+def _failing(m: int, total: int) -> Callable[[int], int]:
+    """Most seeds that may lie against m of the effects, by number of seeds, for their evidence to fail a claim."""
+
+    def allowed(n_seeds: int) -> int:
+        found = -1
+        while found + 1 <= n_seeds // 2 and m * evidence(n_seeds, found + 1) >= DECISIVE * total:
+            found += 1
+        return found
+
+    return allowed
 
 
 def records(folder: Path | None = None) -> dict[str, xr.Dataset]:
     """Return what was recorded, by claim; empty where nothing was."""
     where = (locate.baselines_dir() / FOLDER) if folder is None else folder
     found = {}
-    for claim in nullable():
-        path = where / f"{claim}.nc"
+    for claim in load_claims():
+        path = where / f"{claim.id}.nc"
         if path.is_file():
-            found[claim] = schema.validate(storage.read_dataset(path), "calibration", who=str(path))
+            found[claim.id] = schema.validate(storage.read_dataset(path), "calibration", who=str(path))
     return found
 
 
-def _rate(count: int, total: int) -> str:
-    low, high = interval(count, total)
-    return f"{count}/{total} = {100 * count / total:.2g} % [{100 * low:.2g}, {100 * high:.2g}]"
+def power_rows(found: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, ...]]:
+    """Claim, case, truth, power, power if normal, seeds needed, weakest effect, its scatter, pool, seconds."""
+    for claim, record in found.items():
+        for name, data in split(record).items():
+            if data.attrs["role"] != "regime":
+                continue
+            judged = Judged(data)
+            i = judged.weakest
+            needed = judged.needed
+            scatter = judged.scatter[i]
+            yield (
+                claim,
+                name,
+                str(judged.truth),
+                str(judged.power()),
+                str(judged.normal_power()),
+                f"more than {MOST_SEEDS}" if needed is None else str(needed),
+                f"{judged.medians[i]:+.3f}",
+                "-" if math.isnan(scatter) else f"{scatter:.4f}",
+                str(data.sizes["seed"]),
+                f"{FEWEST_SEEDS * float(data['seconds']):.0f}",
+            )
+
+
+def null_rows(found: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, ...]]:
+    """Claim, case, false holds, false fails, pool."""
+    nulls = {c.id: c.null.effects for c in load_claims() if c.null is not None}
+    for claim, record in found.items():
+        for name, data in split(record).items():
+            if data.attrs["role"] != "null":
+                continue
+            judged, of = Judged(data), nulls.get(claim, "")
+            rates = (str(judged.false(side, of)) for side in (1, -1))
+            yield claim, name.removesuffix(" (null)"), *rates, str(data.sizes["seed"])
+
+
+POWER_HEADS = (
+    "claim",
+    "case",
+    "truth",
+    f"power at {FEWEST_SEEDS} seeds, in %",
+    "if normal",
+    f"seeds for {100 * POWER:g} %",
+    "weakest effect",
+    "scatter of a seed",
+    "pool",
+    f"seconds of {FEWEST_SEEDS} seeds",
+)
+NULL_HEADS = ("claim", "null case", f"false holds at {FEWEST_SEEDS} seeds, in %", "false fails", "pool")
 
 
 def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
@@ -290,84 +555,83 @@ def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
     """
     ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
     style = box.ASCII if ascii_only else box.SIMPLE_HEAD
-    null = Table(box=style, title='"holds" where the classes are alike', title_justify="left")
-    heads = ("claim", "null case", "seeds", f"false holds (limit {100 * LIMIT:g} %)", "false fails")
-    for head in (*heads, "worst null effect alone"):
-        null.add_column(head, overflow="fold", no_wrap=head == "claim")
-    power = Table(box=style, title='power: "holds" where the claim is true', title_justify="left")
-    for head in ("claim", "case", "seeds in all", *(f"{n} seeds" for n in POWER_SEEDS)):
-        power.add_column(head, overflow="fold", no_wrap=head == "claim")
-    claims = nullable()
-    for claim, dataset in found.items():
-        count, total = false_holds(dataset)
-        null_of = claims[claim].null if claim in claims else None
-        alone = [null_of is None or null_of.effects in str(name) for name in dataset["effect"].values]
-        worst = int((dataset["effect_outcome"].values[alone] == 1).sum(axis=1).max())
-        null.add_row(
-            claim,
-            f"{dataset.attrs['null_case']}, d = {dataset.attrs['n_dims']}",
-            str(dataset.attrs["seeds_per_repetition"]),
-            _rate(count, total) + ("" if count <= LIMIT * total else " ABOVE THE LIMIT"),
-            _rate(int((dataset["outcome"].values == -1).sum()), total),
-            _rate(worst, total),
-        )
-        rates = zip(dataset["holds"].values.tolist(), dataset["repetitions"].values.tolist(), strict=True)
-        used = int((dataset["repetitions"] * dataset["n_seeds"]).max())
-        case = str(dataset.attrs["power_case"])
-        power.add_row(claim, case, str(used), *(_short(h, r) for h, r in rates))
     console = Console(width=max(60, width), highlight=False, legacy_windows=False)
     with console.capture() as capture:
-        console.print(null)
-        console.print(power)
+        for title, heads, rows in (
+            ("power: decided as the truth is, in the regime", POWER_HEADS, power_rows(found)),
+            ("decided where the classes are alike", NULL_HEADS, null_rows(found)),
+        ):
+            table = Table(box=style, title=title, title_justify="left")
+            for head in heads:
+                table.add_column(head, overflow="fold", no_wrap=head == "claim")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
         console.print(
-            f"in brackets: {100 * COVERAGE:g} % Clopper-Pearson intervals, in %; fails: one effect is enough, where "
-            "all must hold; worst null effect alone: of the effects that are zero there, the one that would hold "
-            "most often by itself; no seed is in two repetitions of one size",
+            f"in brackets: {100 * COVERAGE:g} % intervals, in %, from a pool in which each seed counts once "
+            "(Clopper-Pearson for one seed, to the power of the seeds); if normal: if every effect scatters so; "
+            "truth: the side of the pool's medians; "
+            "weakest effect: that which lies least far from its threshold in units of its scatter; seconds: of "
+            "one core",
             markup=False,
         )
     return capture.get()
 
 
-def _short(count: int, total: int) -> str:
-    low, high = interval(count, total)
-    return f"{100 * count / total:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+def too_often(found: Mapping[str, xr.Dataset]) -> list[str]:
+    """Return the claims whose null is surely decided in more than `LIMIT` of the cases."""
+    nulls = {c.id: c.null.effects for c in load_claims() if c.null is not None}
+    return [
+        claim
+        for claim, record in found.items()
+        for data in split(record).values()
+        if data.attrs["role"] == "null"
+        and any(Judged(data).false(side, nulls.get(claim, "")).low > LIMIT for side in (1, -1))
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `diffclaims calibrate` takes."""
     parser.add_argument("--claim", action="append", metavar="ID", help="only this claim; may be repeated")
-    parser.add_argument("--repetitions", type=int, default=500, help="of the null case (500)")
-    parser.add_argument("--seeds", type=int, default=4, help="of one repetition (4)")
-    parser.add_argument("--power-seeds", type=int, default=480, help="in all, for the power (480)")
-    parser.add_argument("--n-dims", type=int, default=20, help="dimension of the learning curves (20)")
-    parser.add_argument("--speciation-dims", type=int, default=16, help="dimension of the U-turns (16)")
-    parser.add_argument("--points", type=int, default=10, help="points a class of a U-turn, by seed (10)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=SUBJECT.seeds,
+        help=f"of the learning curves, in a pool ({SUBJECT.seeds})",
+    )
+    parser.add_argument(
+        "--speciation-seeds",
+        type=int,
+        default=SUBJECT.speciation_seeds,
+        help=f"of the U-turns, in a pool ({SUBJECT.speciation_seeds})",
+    )
+    parser.add_argument("--measure", action="store_true", help="measure also what recordings of finite hold")
     parser.add_argument("--out", type=Path, help="folder of the records (calibration, among the baselines)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, record and print; 1 when a claim holds too often under the null."""
-    claims = nullable()
-    asked = [c.id for c in chosen_claims(args.claim) if args.claim or c.null is not None]
-    for name in asked:
-        if name not in claims:
-            raise InvalidInput.of(
-                "--claim", name, f"be one of {', '.join(claims)}", "choose a claim that states a null"
-            )
-    folder = args.out or locate.baselines_dir() / FOLDER
+    """Measure, record and print; 1 when a null is decided too often."""
+    baselines = locate.baselines_dir()
+    out = args.out or baselines / FOLDER
+    subject = dataclasses.replace(SUBJECT, seeds=args.seeds, speciation_seeds=args.speciation_seeds)
+    folder = None if args.measure else baselines / subject.name / registry.RECORDED
+    before = records(out)
+    asked = [c for c in chosen_claims(args.claim) if args.claim or c.measures <= subject.tags.measures]
     found = {}
-    for name in asked:
-        found[name] = calibrate(
-            claims[name],
-            n_repetitions=args.repetitions,
-            n_seeds=args.seeds,
-            power_total=args.power_seeds,
-            n_dims=args.n_dims,
-            speciation_dims=args.speciation_dims,
-            n_points=args.points,
-            progress=lambda line: print(f"\r{line}", end="", file=sys.stderr, flush=True),
+    for claim in asked:
+        words = (
+            f" --seeds {args.seeds} --speciation-seeds {args.speciation_seeds}" + " --measure" * args.measure
         )
-        storage.write(folder / f"{name}.nc", found[name])
-        print(file=sys.stderr)
+        path = out / f"{claim.id}.nc"
+        found[claim.id] = calibrate(
+            claim,
+            subject=subject,
+            folder=folder,
+            kept=before.get(claim.id),
+            command=f"diffclaims calibrate --claim {claim.id}{words}",
+            save=functools.partial(storage.write, path),
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        storage.write(path, found[claim.id])
     print(render(found), end="")
-    return int(any(count > LIMIT * total for count, total in map(false_holds, found.values())))
+    return int(bool(too_often(found)))

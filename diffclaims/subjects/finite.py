@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
@@ -44,6 +45,12 @@ class FiniteSubject:
         Backward steps of a U-turn, each with a score of its own.
     max_features, max_samples : int
         Largest p and n that are tried: a seed costs of the order of ``p^2 (n + p)``.
+    reduced : bool, optional
+        Whether a seed of the learning curves is a pair of runs, with the samples' own scatter taken off
+        (`paired` and `control` in `diffclaims.finite.learning_curves`). By default where classes of equal weight have
+        centroids of different norms: there neurons that overlap much with one centroid scatter the order.
+    mirrored : bool
+        As in `diffclaims.finite.speciation`.
     backend, device : str
         As in `diffclaims.finite.learning_curves`.
     """
@@ -54,9 +61,11 @@ class FiniteSubject:
     speciation_seeds: int = 12
     n_times: int = 60
     n_points: int = 400
-    n_steps: int = 60
+    n_steps: int = 24
     max_features: int = 4000
     max_samples: int = 20_000
+    reduced: bool | None = None
+    mirrored: bool = True
     backend: str = "numpy"
     device: str = "cpu"
 
@@ -84,6 +93,8 @@ class FiniteSubject:
             times[times <= LONGER * float(expected["training_time"].values[-1])],
             n_dims=self.n_dims,
             seeds=self.seeds,
+            paired=self._reduces(experiment),
+            control=self._reduces(experiment),
             backend=self.backend,
             device=self.device,
         )
@@ -100,9 +111,18 @@ class FiniteSubject:
             seeds=self.speciation_seeds,
             n_points=self.n_points,
             n_steps=self.n_steps,
+            mirrored=self.mirrored,
             backend=self.backend,
             device=self.device,
         )
+
+    def _reduces(self, experiment: Experiment) -> bool:
+        """Whether seeds are pairs of runs."""
+        if self.reduced is not None:
+            return self.reduced
+        mixture = experiment.mixture
+        norms = np.diag(mixture.centroid_gram)
+        return bool(np.ptp(mixture.weights) < 1e-9 and np.ptp(norms) > 1e-9)
 
     def _takes(self, experiment: Experiment, n_dims: int) -> None:
         if experiment.data != "gaussian":
