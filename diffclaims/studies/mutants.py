@@ -13,14 +13,13 @@ may judge it.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import io
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -33,33 +32,13 @@ from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Outcome
 from diffclaims.errors import DiffclaimsError, SubjectInvalid
-from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
+from diffclaims.studies.case_by_case import asked_case_by_case, cheapest_first
 from diffclaims.studies.mutations import MUTATIONS, Mutant, known_mutant
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import check_subject
 from diffclaims.subjects.memo import Memo
-
-
-class CaseByCase:
-    """A subject that is asked only for the experiments of one case.
-
-    Claims record more of a subject that takes any mixture, for instance critical weights by root finding;
-    a verdict does not need that.
-    """
-
-    def __init__(self, subject: Subject, case: Case) -> None:
-        self.subject, self.case = subject, case
-        self.name = subject.name
-        self.tags = dataclasses.replace(subject.tags, gaussian=False)
-        self.learning_curves = subject.learning_curves
-        self.speciation = subject.speciation
-        self.spectrum = subject.spectrum
-
-    def experiments(self) -> Mapping[str, Experiment]:
-        """Those of the case."""
-        return self.case.experiments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,22 +151,6 @@ class Hunt:
 def _run(claim: Claim, subject: Subject, case: Case) -> CaseResult:
     # The claim's own effects must see a mutant, without what is known of the model beside them.
     return claim.run(asked_case_by_case(subject, case), case, identities=False, sizes=False)
-
-
-def asked_case_by_case(subject: Subject, case: Case) -> Subject:
-    """Return a subject that is asked only what a verdict on this case needs."""
-    return CaseByCase(subject, case)
-
-
-def cheapest_first(cases: Sequence[Case]) -> list[Case]:
-    """Return cases in the order in which they are best asked until one decides."""
-    return sorted(cases, key=_cost)
-
-
-def _cost(case: Case) -> tuple[float, bool]:
-    """Centroids make neurons differ, which is what takes time; of equal cases the regime comes first."""
-    cost = sum(3.0 if e.mixture.centroid_gram.any() else 1.0 for e in case.experiments.values())
-    return cost, case.role is not Role.REGIME
 
 
 #: Width of a cell; the grid of the seven claims then takes this many characters.

@@ -28,8 +28,8 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
+from diffclaims.studies.case_by_case import asked_case_by_case, cheapest_first
 from diffclaims.studies.families import FAMILIES
-from diffclaims.studies.mutants import asked_case_by_case, cheapest_first
 from diffclaims.studies.mutations import Mutant
 from diffclaims.subjects.memo import Memo
 
