@@ -86,15 +86,15 @@ def test_curves_of_another_mixture_are_seen(name, other, curves):
 
 
 @pytest.mark.parametrize(
-    ("variances", "psi_p", "psi_n", "t"),
+    ("variances", "psi_p", "psi_n", "t", "seen"),
     [
-        ([6.842, 1.4953], 8.92166, 14.118, 0.0101539),
-        ([9.0, 1.0], 2.0, 1.0, 0.005),
-        ([1.0, 0.1], 64.0, 32.0, 0.3),
+        ([6.842, 1.4953], 8.92166, 14.118, 0.0101539, 1.1),
+        ([9.0, 1.0], 2.0, 1.0, 0.005, 1.5),
+        ([1.0, 0.1], 64.0, 32.0, 0.3, 1.1),
     ],
 )
-def test_a_slope_that_changes_early_is_no_reason_to_refuse(variances, psi_p, psi_n, t):
-    """At small diffusion times a loss turns before it has fallen by a thousandth."""
+def test_a_slope_that_changes_early_is_no_reason_to_refuse(variances, psi_p, psi_n, t, seen):
+    """At small diffusion times a loss turns before it has fallen by a thousandth; less is then seen."""
     e = Experiment(
         mixture=GaussianMixture([0.5, 0.5], variances),
         model=RandomFeatures(psi_p=psi_p, psi_n=psi_n, diffusion_time=t),
@@ -102,7 +102,7 @@ def test_a_slope_that_changes_early_is_no_reason_to_refuse(variances, psi_p, psi
     found = SUBJECT.learning_curves(e)
     check_curves(found, e, EXACT, who="it")
     with pytest.raises(SubjectInvalid, match="begins to fall"):
-        check_curves(_factor(found, "train_loss", 0, 1.1), e, EXACT, who="it")
+        check_curves(_factor(found, "train_loss", 0, seen), e, EXACT, who="it")
 
 
 @pytest.fixture(scope="module")
