@@ -21,11 +21,9 @@ from diffclaims.studies import calibrate as calibration
 from diffclaims.studies import mutants
 from diffclaims.studies.calibrate import (
     LIMIT,
-    Judged,
     Pool,
     calibrate,
     cases_of,
-    interval,
     null_rows,
     power_rows,
     records,
@@ -33,6 +31,8 @@ from diffclaims.studies.calibrate import (
     split,
     too_often,
 )
+from diffclaims.studies.error_rates import interval
+from diffclaims.studies.power import Judged
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 
 CLAIMS = {claim.id: claim for claim in load_claims()}

@@ -17,7 +17,7 @@ from diffclaims.errors import DiffclaimsError, InvalidInput, SolveFailed
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.schema import validate
-from diffclaims.studies import shares
+from diffclaims.studies import points, shares
 
 CLAIMS = {c.id: c for c in load_claims()}
 #: A point of it takes a tenth of a second.
@@ -40,10 +40,10 @@ def same(a: xr.Dataset, b: xr.Dataset) -> None:
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 def test_points_lie_inside_and_outside(claim):
     named = claim.space.regime
-    regime = shares.boxes(claim.space)
-    inside, outside = (shares.points(claim, region, 40) for region in shares.REGIONS)
+    regime = points.boxes(claim.space)
+    inside, outside = (points.points(claim, region, 40) for region in points.REGIONS)
     for values in inside:
-        assert any(shares.within(values, limits) for limits in regime)
+        assert any(points.within(values, limits) for limits in regime)
         # The box as the claim states it, and the defaults of what it leaves out.
         assert any(
             all(low <= values[name] <= high for name, (low, high) in limits.items())
@@ -51,11 +51,11 @@ def test_points_lie_inside_and_outside(claim):
             for limits in named
         )
     for values in outside:
-        assert not any(shares.within(values, limits) for limits in regime)
+        assert not any(points.within(values, limits) for limits in regime)
         for axis in claim.space.axes:
             axis.check(values[axis.name])
-            low, high = shares.outer(claim, axis)
-            if axis in shares.live_axes(claim.space):
+            low, high = points.outer(claim, axis)
+            if axis in points.live_axes(claim.space):
                 assert low <= values[axis.name] <= high
 
 
@@ -64,37 +64,37 @@ def test_every_regime_lies_in_the_limits():
     for claim in CLAIMS.values():
         for limits in claim.space.regime:
             for name, (low, high) in limits.items():
-                least, most = shares.outer(claim, claim.space[name])
+                least, most = points.outer(claim, claim.space[name])
                 assert least <= low <= high <= most, (claim.id, name)
 
 
 def test_boxes_have_the_same_weight():
     claim = CLAIMS["centroid-secondary"]
-    drawn = shares.points(claim, "inside", 100)
-    counts = [sum(shares.within(v, limits) for v in drawn) for limits in shares.boxes(claim.space)]
+    drawn = points.points(claim, "inside", 100)
+    counts = [sum(points.within(v, limits) for v in drawn) for limits in points.boxes(claim.space)]
     assert counts == [25, 25, 25, 25]
 
 
 def test_the_axis_says_how_points_are_spaced():
-    values = shares.points(CLAIMS["variance-order"], "outside", 100)
+    values = points.points(CLAIMS["variance-order"], "outside", 100)
     middle = {"psi_p": math.sqrt(0.5 * 256), "centroid_separation": 2.5}
     for name, half in middle.items():
         assert 45 <= sum(v[name] < half for v in values) <= 55
 
 
 def test_the_points_are_the_same_every_time():
-    for region in shares.REGIONS:
+    for region in points.REGIONS:
         claim = CLAIMS["uneven-memorization"]
-        many = shares.points(claim, region, 20)
-        assert many == shares.points(claim, region, 20)
-        assert many[:7] == shares.points(claim, region, 7)
-        assert many != shares.points(claim, region, 20, seed=1)
+        many = points.points(claim, region, 20)
+        assert many == points.points(claim, region, 20)
+        assert many[:7] == points.points(claim, region, 7)
+        assert many != points.points(claim, region, 20, seed=1)
 
 
 def test_an_axis_that_changes_no_case_stays_at_its_default():
     space = CLAIMS["imbalance-reversal"].space
-    assert [a.name for a in shares.live_axes(space)] == ["variance_ratio", "centroid_separation"]
-    assert len(shares.live_axes(CLAIMS["variance-order"].space)) == 7
+    assert [a.name for a in points.live_axes(space)] == ["variance_ratio", "centroid_separation"]
+    assert len(points.live_axes(CLAIMS["variance-order"].space)) == 7
 
 
 def test_resuming_gives_the_same_dataset(tmp_path, monkeypatch, cheap):
@@ -206,7 +206,7 @@ def test_a_claim_without_a_regime_is_refused():
     claim = CLAIMS["spectrum"]
     bare = dataclasses.replace(claim, space=dataclasses.replace(claim.space, regime=()))
     with pytest.raises(InvalidInput, match="state a regime"):
-        shares.points(bare, "inside")
+        points.points(bare, "inside")
 
 
 def test_a_regime_that_leaves_no_room_outside_is_refused():
@@ -214,7 +214,7 @@ def test_a_regime_that_leaves_no_room_outside_is_refused():
     full = {a.name: (a.low, a.high) for a in claim.space.axes}
     wide = dataclasses.replace(claim, space=dataclasses.replace(claim.space, regime=(full,)))
     with pytest.raises(InvalidInput, match="be at most 0"):
-        shares.points(wide, "outside", 2)
+        points.points(wide, "outside", 2)
 
 
 # ---- the record
@@ -230,17 +230,17 @@ def test_the_record_is_of_every_claim_from_a_checkout_without_changes(recorded):
     assert recorded.attrs["command"] == "diffclaims shares"
     assert set(recorded["claim"].values) == set(CLAIMS)
     assert (locate.baselines_dir() / shares.FILE).stat().st_size < 200_000
-    limits = {**shares.LIMITS, **shares.LIMITS_OF, "furthest": shares.FURTHEST}
+    limits = {**points.LIMITS, **points.LIMITS_OF, "furthest": points.FURTHEST}
     assert json.loads(recorded.attrs["limits"]) == json.loads(json.dumps(limits))
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
 def test_the_record_is_of_the_points_that_are_drawn_today(recorded, claim):
     """A regime that moves needs another record."""
-    live = [a.name for a in shares.live_axes(claim.space)]
-    for region in shares.REGIONS:
+    live = [a.name for a in points.live_axes(claim.space)]
+    for region in points.REGIONS:
         rows = shares.rows_of(recorded, claim.id, region)
-        drawn = shares.points(claim, region)
+        drawn = points.points(claim, region)
         assert rows.sizes["point"] == len(drawn)
         found = rows["parameter"].sel(axis=live).values
         np.testing.assert_allclose(found, [[v[name] for name in live] for v in drawn], rtol=1e-4, atol=1e-9)
@@ -264,7 +264,7 @@ def test_a_recorded_point_comes_out_as_recorded(recorded):
 def test_every_claim_holds_at_all_points_inside_and_says_something(recorded):
     found = {(s.claim, s.region): s for s in shares.summary(recorded)}
     for claim in CLAIMS:
-        inside, outside = (found[claim, region] for region in shares.REGIONS)
+        inside, outside = (found[claim, region] for region in points.REGIONS)
         assert inside.held == inside.measured == inside.points
         # The exception is on the page, with the reason.
         assert (outside.high < 0.9) is (claim != "minority-speciation"), claim
@@ -346,7 +346,7 @@ def test_the_page_shows_what_was_recorded(recorded):
 
 def test_under_a_perfect_score_the_rarer_of_two_classes_returns_less_often():
     """Why minority-speciation holds on theory by construction."""
-    case = shares._case(CLAIMS[CHEAP].space, shares.points(CLAIMS[CHEAP], "outside", 1)[0])
+    case = points.case_at(CLAIMS[CHEAP].space, points.points(CLAIMS[CHEAP], "outside", 1)[0])
     for experiment in case.experiments.values():
         weights = experiment.mixture.weights
         found = shares.SUBJECT.speciation(experiment, [2.0, 3.0, 4.0, 5.0])

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -129,30 +130,7 @@ def speciation(
         ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, n_points, rng, mirrored)
         transition[i] = ends.mean(axis=1).transpose(1, 2, 0)
         spread[i] = ends.std(axis=1).transpose(1, 2, 0)
-    if len(listed) > 1:
-        stderr = transition.std(axis=0, ddof=1) / np.sqrt(len(listed))
-        commitment_stderr = commitment.std(axis=0, ddof=1) / np.sqrt(len(listed))
-    else:
-        stderr = spread[0] / np.sqrt(n_points)
-        commitment_stderr = np.sqrt(commitment[0] * (1 - commitment[0]) / n_points)
-    on = np.arange(k)
-    pair, own = ("class", "to_class", "diffusion_time"), ("class", "diffusion_time")
-    dataset = xr.Dataset(
-        {
-            "transition": (("seed", *pair), transition),
-            "transition_stderr": (pair, stderr),
-            "return_probability": (("seed", *own), transition[:, on, on]),
-            "return_probability_stderr": (own, stderr[on, on]),
-            "commitment": (("seed", *own), commitment),
-            "commitment_stderr": (own, commitment_stderr),
-        },
-        coords={
-            "seed": listed,
-            "class": setup.classes,
-            "to_class": setup.classes,
-            "diffusion_time": turns,
-        },
-    )
+    dataset = _dataset(transition, spread, commitment, n_points, listed, setup.classes, turns)
     attrs = provenance(
         subject="finite",
         experiment=setup.experiment,
@@ -173,6 +151,42 @@ def speciation(
         commitment_of="the true mixture",
     )
     return stamp(dataset, "speciation", attrs)
+
+
+def _dataset(
+    transition: Floats,
+    spread: Floats,
+    commitment: Floats,
+    n_points: int,
+    listed: Sequence[int],
+    classes: Sequence[Any],
+    turns: Floats,
+) -> xr.Dataset:
+    """What U-turns gave by seed, with the errors of their mean: over seeds, or over points for a single seed."""
+    if len(listed) > 1:
+        stderr = transition.std(axis=0, ddof=1) / np.sqrt(len(listed))
+        commitment_stderr = commitment.std(axis=0, ddof=1) / np.sqrt(len(listed))
+    else:
+        stderr = spread[0] / np.sqrt(n_points)
+        commitment_stderr = np.sqrt(commitment[0] * (1 - commitment[0]) / n_points)
+    on = np.arange(transition.shape[1])
+    pair, own = ("class", "to_class", "diffusion_time"), ("class", "diffusion_time")
+    return xr.Dataset(
+        {
+            "transition": (("seed", *pair), transition),
+            "transition_stderr": (pair, stderr),
+            "return_probability": (("seed", *own), transition[:, on, on]),
+            "return_probability_stderr": (own, stderr[on, on]),
+            "commitment": (("seed", *own), commitment),
+            "commitment_stderr": (own, commitment_stderr),
+        },
+        coords={
+            "seed": listed,
+            "class": classes,
+            "to_class": classes,
+            "diffusion_time": turns,
+        },
+    )
 
 
 def _checked(

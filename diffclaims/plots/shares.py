@@ -9,7 +9,8 @@ import xarray as xr
 
 from diffclaims.plots.style import COLORS, _pyplot
 from diffclaims.storage.schema import validate
-from diffclaims.studies.shares import REGIONS, Share, rows_of, summary
+from diffclaims.studies.points import REGIONS
+from diffclaims.studies.shares import Share, rows_of, summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Frame
