@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from diffclaims.api.claim import load_claims
 from diffclaims.api.verdict import Effect, Outcome, Verdict
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
-from diffclaims.storage import paths as locate
 from diffclaims.storage.recordings import record as keep
 from diffclaims.studies import calibrate as calibration
 from diffclaims.studies import mutants
@@ -34,6 +34,8 @@ from diffclaims.studies.calibrate import (
 from diffclaims.studies.error_rates import interval
 from diffclaims.studies.power import Judged
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 RECORDS = records()
@@ -268,7 +270,7 @@ def lines(found):
 
 
 def test_the_page_shows_what_was_recorded():
-    page = (locate.baselines_dir().parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    page = (DOCS / "verdicts.md").read_text(encoding="utf-8")
     assert [line for line in lines(RECORDS) if line not in page] == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,6 +17,8 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage import schema
 from diffclaims.studies import learned_scores, score_effects, score_errors
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 RECORDED = locate.baselines_dir() / score_errors.FOLDER / f"{score_errors.CLAIM}.nc"
 GRAM = [[0.5, -0.5], [-0.5, 0.5]]
@@ -160,7 +164,7 @@ def test_a_part_of_the_record_is_made_again(recorded, size):
 
 
 def test_the_page_says_what_was_measured(recorded):
-    page = (locate.baselines_dir().parent / "docs" / "findings.md").read_text(encoding="utf-8")
+    page = (DOCS / "findings.md").read_text(encoding="utf-8")
     for line in score_effects.tables(recorded):
         assert line in page, line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from diffclaims.studies.wrongness import FILE, cell, seen_by, smallest, wrongnes
 from diffclaims.subjects.memo import Memo
 from diffclaims.subjects.theory import SUBJECT
 from diffclaims.times.learning import learning_times
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 CLAIMS = {c.id: c for c in load_claims()}
 PAIR = Experiment(
@@ -103,5 +106,5 @@ def lines(recorded):
 
 
 def test_the_page_shows_what_was_recorded(recorded):
-    page = (locate.baselines_dir().parent / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    page = (DOCS / "verdicts.md").read_text(encoding="utf-8")
     assert [line for line in lines(recorded) if line not in page] == []
