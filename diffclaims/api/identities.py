@@ -31,8 +31,8 @@ USUAL_DIMENSION = 100.0
 #: The same of a spectrum, whose identities are sums, and of return probabilities that are known, absolute.
 EXACT_SPECTRUM, EXACT_RETURN = 0.002, 0.005
 #: Where a loss has fallen by so much its slope is read off, or by this many times its stated accuracy if that is
-#: more; and from the next point that has fallen twice as far it is extrapolated to 0.
-FALLEN, ABOVE_ACCURACY, MOST_FALLEN = 2e-4, 200.0, 0.02
+#: more; and by two more points, each fallen twice as far as the one before, it is extrapolated to 0.
+FALLEN, ABOVE_ACCURACY, MOST_FALLEN = 2e-4, 200.0, 0.04
 #: From this diffusion time on a U-turn must have forgotten where it came from, to the second number.
 FORGOTTEN = (5.0, 0.1)
 
@@ -127,18 +127,18 @@ def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who:
     if slopes.size != curves.sizes.get("class"):
         return  # the contract tells of it
     for k, slope in enumerate(slopes):
-        points = _early(slope * times, accuracy)
-        if points is None:
+        places = _early(slope * times, accuracy)
+        if places is None:
             continue  # curves that begin later do not show their beginning
-        (first, second), (low, high) = points
+        fallen = slope * times[places]
         for name in ("test_loss", "train_loss"):
             loss = curves[name].transpose("class", "training_time", ...).values[k]
-            near, far = np.atleast_1d((1 - loss[first]) / low), np.atleast_1d((1 - loss[second]) / high)
-            bend = (near - far) * low / (high - low)
-            start = near + bend
+            ratio = (1 - loss[places].reshape(len(places), -1)) / fallen[:, None]
+            start = _extrapolated(fallen, ratio)
             off = abs(float(start.mean()) - 1)
-            # An extrapolation may err by as much as it adds.
-            allowed = _allowed(curves, tags, start) + accuracy / low + abs(float(bend.mean()))
+            # An extrapolation by three points may err by twice as much as it differs from one by two.
+            bend = 2 * abs(float((start - _extrapolated(fallen[:2], ratio[:2])).mean()))
+            allowed = _allowed(curves, tags, start) + accuracy / fallen[0] + bend
             if not off <= allowed:
                 raise SubjectInvalid(
                     f"{who}: {name} of class {curves['class'].values[k]!s} begins to fall "
@@ -148,15 +148,23 @@ def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who:
                 )
 
 
-def _early(expected: Floats, accuracy: float) -> tuple[tuple[int, int], tuple[float, float]] | None:
-    """Two early points of a loss that is expected to fall so far: their places, and how far it has fallen there."""
-    first = int(np.searchsorted(expected, min(max(FALLEN, ABOVE_ACCURACY * accuracy), MOST_FALLEN / 4)))
-    if first >= expected.size:
-        return None
-    second = int(np.searchsorted(expected, 2 * expected[first]))
-    if second >= expected.size or expected[second] > MOST_FALLEN:
-        return None
-    return (first, second), (float(expected[first]), float(expected[second]))
+def _early(expected: Floats, accuracy: float) -> NDArray[np.intp] | None:
+    """Three early points of a loss that is expected to fall so far, each twice as far as the one before."""
+    at = min(max(FALLEN, ABOVE_ACCURACY * accuracy), MOST_FALLEN / 8)
+    places = []
+    for _ in range(3):
+        place = int(np.searchsorted(expected, at))
+        if place >= expected.size or expected[place] > MOST_FALLEN:
+            return None
+        places.append(place)
+        at = 2 * expected[place]
+    return np.array(places)
+
+
+def _extrapolated(x: Floats, y: Floats) -> Floats:
+    """Value at 0 of the polynomial through points (n,) and (n, seeds)."""
+    weights = [np.prod([b / (b - a) for j, b in enumerate(x) if j != i]) for i, a in enumerate(x)]
+    return np.asarray(np.array(weights) @ y)
 
 
 def check_spectrum(spectrum: xr.Dataset, experiment: Experiment, tags: Tags, *, who: str) -> None:
