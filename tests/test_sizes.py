@@ -11,6 +11,7 @@ from diffclaims import load_claims
 from diffclaims.api.sizes import size_effects
 from diffclaims.api.subject import Tags
 from diffclaims.api.verdict import Effect, Outcome, Verdict
+from diffclaims.errors import BaselineError
 from diffclaims.storage.reference import recorded_effects
 from diffclaims.studies.families import FAMILIES
 from diffclaims.studies.mutations import Mutant
@@ -78,6 +79,28 @@ def test_sizes_are_those_of_the_recorded_case_and_of_no_other():
     assert found["ln tau_gen(low)/tau_gen(high) at 0.5"] == pytest.approx(0.475, abs=0.05)
     assert recorded_effects(claim.id, case.name, other.experiments) == {}
     assert recorded_effects(claim.id, "no-such-case", case.experiments) == {}
+
+
+def test_every_case_of_every_claim_has_sizes_to_be_held_to():
+    missing = [
+        f"{claim.id}[{case.name}]"
+        for claim in CLAIMS.values()
+        for case in claim.cases
+        if not recorded_effects(claim.id, case.name, case.experiments)
+    ]
+    assert missing == []
+
+
+def test_a_damaged_record_is_an_error_and_not_a_case_without_sizes(tmp_path, monkeypatch):
+    claim = CLAIMS["variance-order"]
+    case = claim.case("ratio-2")
+    monkeypatch.setattr("diffclaims.storage.reference.locate.baselines_dir", lambda: tmp_path)
+    assert recorded_effects(claim.id, case.name, case.experiments) == {}
+    folder = tmp_path / "theory" / claim.id
+    folder.mkdir(parents=True)
+    (folder / f"{case.name}.nc").write_bytes(b"no file of ours")
+    with pytest.raises(BaselineError, match="cannot be read"):
+        recorded_effects(claim.id, case.name, case.experiments)
 
 
 @pytest.mark.parametrize("size", [1.0, 0.1])

@@ -6,6 +6,8 @@ checkout, ``diffclaims/claims/`` and ``diffclaims/baselines/`` in an installed p
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 from diffclaims.errors import InvalidInput
@@ -54,3 +56,12 @@ def claims_dir(root: Path | None = None) -> Path:
 def baselines_dir(claims: Path | None = None) -> Path:
     """Return the folder of the baselines that belong to a folder of claims; it may be absent."""
     return (claims if claims is not None else claims_dir()).resolve().parent / "baselines"
+
+
+def sanitized(name: str) -> str:
+    """Return a name as a file name, different for different names on any file system."""
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
+    # Names that had to be changed could now be equal, as could names that differ only in case.
+    if safe == name and safe == safe.lower() and safe[0] not in ".-" and len(safe) <= 80:
+        return safe
+    return f"{safe[:60].lstrip('.-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffclaims.errors import BaselineError
+from diffclaims.errors import BaselineMissing
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
@@ -19,11 +19,13 @@ REFERENCE = "theory"
 def recorded_effects(claim: str, case: str, experiments: Mapping[str, Experiment]) -> Mapping[str, float]:
     """Return the effects of a case as the theory has them, by name; none where it was not recorded.
 
-    A case of the same name that asks something else is another case.
+    A case of the same name that asks something else is another case. A file that is damaged is an error: without its
+    sizes a wrong effect would pass.
     """
     try:
-        found, asked = _read(locate.baselines_dir() / REFERENCE / claim / f"{case}.nc")
-    except BaselineError:
+        folder = locate.baselines_dir() / REFERENCE / locate.sanitized(claim)
+        found, asked = _read(folder / f"{locate.sanitized(case)}.nc")
+    except BaselineMissing:
         return {}
     return found if asked == {k: json.loads(e.to_json()) for k, e in experiments.items()} else {}
 

@@ -10,11 +10,9 @@ chosen here: the stored accuracy, and as many standard errors as three sigma are
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ import xarray as xr
 from diffclaims.api.case import CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage.paths import sanitized
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.recordings import RECORDING, compact
 from diffclaims.suite.difference import Difference, compare
@@ -40,15 +39,6 @@ _ELSEWHERE = (
 
 
 _GROUPS = ("measurement", "verdict", "config")
-
-
-def sanitized(name: str) -> str:
-    """Return a name as a file name, different for different names on any file system."""
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
-    # Names that had to be changed could now be equal, as could names that differ only in case.
-    if safe == name and safe == safe.lower() and safe[0] not in ".-" and len(safe) <= 80:
-        return safe
-    return f"{safe[:60].lstrip('.-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def path_of(folder: Path, subject: str, claim_id: str, case: str) -> Path:

@@ -10,7 +10,7 @@ from diffclaims.api.claim import Claim
 from diffclaims.errors import (
     InvalidInput,
 )
-from diffclaims.suite import baselines
+from diffclaims.storage.paths import sanitized
 from diffclaims.suite.loading import Column
 
 #: One line of a list of expected failures.
@@ -37,7 +37,7 @@ def expected_failures(claims_dir: Path, subject: str) -> dict[str, str]:
     InvalidInput
         For a line that is not ``claim[case]  # reason``, or an id that occurs twice.
     """
-    path = claims_dir / "expected_failures" / f"{baselines.sanitized(subject)}.txt"
+    path = claims_dir / "expected_failures" / f"{sanitized(subject)}.txt"
     if not path.is_file():
         return {}
     reasons: dict[str, str] = {}

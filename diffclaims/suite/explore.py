@@ -26,9 +26,9 @@ from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import BaselineError, InvalidInput, NotMeasured
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
+from diffclaims.storage.paths import sanitized
 from diffclaims.storage.provenance import provenance
 from diffclaims.subjects.memo import Memo
-from diffclaims.suite.baselines import sanitized
 
 #: Cases that are tried where no number is given.
 EXAMPLES = 50
