@@ -78,7 +78,7 @@ CLAIM = Claim(
     # of both classes, and holds at other variances and weights too.
     rejects=frozenset({"constant", "floor-zero", "no-memorization", "size-ignored", "times-shuffled"}),
     measures=frozenset({"learning_curves"}),
-    measure=space.measure_pair,
+    measure=space.measure_curves,
     judge=judge,
     select=select,
     space=Space(

@@ -240,7 +240,7 @@ SPACE = Space(
     build=space.pair_case,
     effect="ln tau(high)/tau(low), above 0 where reversed",
     options={"milestone": ("gen", "best", "mem"), "threshold": space.THRESHOLDS},
-    measure=space.measure_pair,
+    measure=space.measure_curves,
     judge=judge_point,
 )
 

@@ -181,7 +181,7 @@ CLAIM = Claim(
             "constant",
         }
     ),
-    measure=space.measure_pair,
+    measure=space.measure_curves,
     judge=judge,
     select=select,
     space=SPACE,

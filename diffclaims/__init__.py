@@ -21,7 +21,7 @@ from diffclaims.errors import (
 
 if TYPE_CHECKING:
     from diffclaims import theory  # type: ignore[attr-defined, unused-ignore]
-    from diffclaims.api import effects, space
+    from diffclaims.api import effects, pairs, space
     from diffclaims.api.case import Case, CaseResult, Role
     from diffclaims.api.claim import Claim, Null, load_claims
     from diffclaims.api.space import Axis, Space
@@ -56,6 +56,7 @@ _LAZY = {
     "effects": "api.effects:",
     "learning_times": "times.learning:learning_times",
     "load_claims": "api.claim:load_claims",
+    "pairs": "api.pairs:",
     "space": "api.space:",
     "theory": "theory:",
 }
@@ -89,6 +90,7 @@ __all__ = [
     "effects",
     "learning_times",
     "load_claims",
+    "pairs",
     "space",
     "theory",
 ]

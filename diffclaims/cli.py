@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.studies.predict",
         "orders in which U-Nets learned classes beside those that theory predicts",
     ),
+    "orders": (
+        "diffclaims.studies.orders",
+        "what orders the classes of recorded U-Nets: all pairs beside what may predict their order",
+    ),
     "definitions": (
         "diffclaims.studies.definitions",
         "the claims under every definition of a time that a recording states",

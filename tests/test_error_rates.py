@@ -14,7 +14,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.schema import validate
-from diffclaims.studies import error_rates
+from diffclaims.studies import error_rates, proportion
 from diffclaims.studies.error_rates import DISTRIBUTIONS, FILE, FIRST, LIMIT, _against, _counts, _decided
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,7 +29,7 @@ def test_the_recorded_rule_is_wrong_in_less_than_one_percent(recorded):
     total = int(recorded.attrs["repetitions"])
     ours = recorded.sel(rule="sign")
     for name in ("one_look", "every_look", "claim"):
-        assert error_rates.interval(int(ours[name].max()), total)[1] <= LIMIT
+        assert proportion.interval(int(ours[name].max()), total)[1] <= LIMIT
     assert error_rates.worst_share(recorded) <= LIMIT
 
 
@@ -103,7 +103,7 @@ def lines(recorded):
             for rule in ("sign", "student"):
                 counts = worst[variable].sel(distribution=name, rule=rule)
                 count = int(counts.max())
-                low, high = error_rates.interval(max(count, 0), total)
+                low, high = proportion.interval(max(count, 0), total)
                 shown.append(
                     f"{100 * count / total:.2f} [{100 * low:.2f}, {100 * high:.2f}]" if count >= 0 else "-"
                 )

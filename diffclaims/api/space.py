@@ -203,9 +203,9 @@ def pair_case(values: Values) -> Case:
     return Case(name="point", experiments={"pair": pair(values)})
 
 
-def measure_pair(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
-    """Return the learning curves of the experiment "pair"."""
-    return {"pair": subject.learning_curves(case.experiments["pair"])}
+def measure_curves(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
+    """Return the learning curves of every experiment of a case."""
+    return {name: subject.learning_curves(e) for name, e in case.experiments.items()}
 
 
 def model(values: Values) -> RandomFeatures:

@@ -7,6 +7,7 @@ nothing agree in one case of 64. It fails in the same way on the other side.
 An effect of an exact subject holds when it lies above its threshold by more than the stated numerical accuracy. One
 that is known with a standard error, but not by seed, must lie above it by three of them; if few repetitions gave
 the standard error, by the Student-t quantile of the tail probability of three sigma, 0.00135.
+One whose limits come from resampling (`diffclaims.api.pairs`) holds when its lower limit lies above the threshold.
 
 The *decision threshold* is how far from its threshold an effect must lie, by this rule. A claim holds when all its
 effects hold. It fails when the mean evidence of its effects that they fail is decisive: the mean is evidence of
@@ -92,6 +93,8 @@ class Effect:
         What would decide it where more seeds alone would not; shown instead of their number.
     samples : tuple of float
         The values by seed behind it, in the order of the seeds; empty where there are none.
+    interval : tuple of float, optional
+        Lower and upper limit from resampling, each wrong in at most 1 % of all cases. They decide, then.
 
     Raises
     ------
@@ -108,8 +111,16 @@ class Effect:
     detail: str = field(default="", compare=False)
     undecided: str = field(default="", compare=False)
     samples: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    interval: tuple[float, float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if self.interval is not None and not self.interval[0] <= self.interval[1]:
+            raise InvalidInput.of(
+                f"interval of the effect {self.name!r}",
+                self.interval,
+                "be two numbers, the lower one first",
+                "leave it out where nothing was resampled",
+            )
         for name in ("value", "threshold", "stderr", "accuracy"):
             number = float(getattr(self, name))
             if math.isnan(number):
@@ -185,7 +196,9 @@ class Effect:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Lower and upper limit of the median over seeds, each wrong in at most 1 % of all cases."""
+        """Lower and upper limit, each wrong in at most 1 % of all cases: by resampling, or of the median of seeds."""
+        if self.interval is not None:
+            return self.interval
         n = len(self.samples)
         most = most_against(n)
         if most < 0:
@@ -196,9 +209,9 @@ class Effect:
     @property
     def bar(self) -> float:
         """The decision threshold: how far from the threshold counts as decided, in the units of the effect."""
-        if self.n_seeds == 1:
+        if self.n_seeds == 1 and self.interval is None:
             return math.inf
-        if not self.samples:
+        if not self.samples and self.interval is None:
             return max(self.accuracy, quantile(self.n_seeds) * self.stderr)
         low, high = self.limits
         to_limit = [0.0 if a == b else a - b for a, b in ((self.value, low), (high, self.value))]
@@ -218,6 +231,11 @@ class Effect:
             if self._against(1) <= most:
                 return Outcome.HOLDS
             return Outcome.FAILS if self._against(-1) <= most else Outcome.INCONCLUSIVE
+        if self.interval is not None:
+            low, high = self.interval
+            if low > self.threshold + self.accuracy:
+                return Outcome.HOLDS
+            return Outcome.FAILS if high < self.threshold - self.accuracy else Outcome.INCONCLUSIVE
         margin, bar = self.margin, self.bar
         if bar == math.inf or margin == 0:
             return Outcome.INCONCLUSIVE
@@ -227,10 +245,14 @@ class Effect:
 
     @property
     def evidence_of_failure(self) -> float:
-        """Evidence that the effect lies below its threshold: by seeds, or infinite where it is known to."""
+        """Evidence that the effect lies below its threshold: by seeds, or infinite where it is known to.
+
+        A limit that is wrong in at most 1 % of all cases is evidence of 100.
+        """
         if self.samples:
             return evidence(len(self.samples), self._against(-1))
-        return math.inf if self.outcome is Outcome.FAILS else 0.0
+        known = math.inf if self.interval is None else DECISIVE
+        return known if self.outcome is Outcome.FAILS else 0.0
 
     @property
     def more_seeds(self) -> int | None:
@@ -239,7 +261,7 @@ class Effect:
         None when it is decided, when more repetitions would not help (an exact subject, a margin
         within the numerical accuracy) or when nothing can be told yet (one repetition).
         """
-        if self.outcome is not Outcome.INCONCLUSIVE or self.n_seeds < 2:
+        if self.outcome is not Outcome.INCONCLUSIVE or self.n_seeds < 2 or self.interval is not None:
             return None
         distance = abs(self.margin)
         if distance <= self.accuracy or distance == 0:
@@ -277,6 +299,8 @@ class Effect:
             spread += (
                 f", limits {low:+.4g} and {high:+.4g})" if math.isfinite(low) or math.isfinite(high) else ")"
             )
+        elif self.interval is not None:
+            spread = f" (limits {self.interval[0]:+.4g} and {self.interval[1]:+.4g} by resampling)"
         elif self.n_seeds or self.stderr:
             spread = f" +- {self.stderr:.2g}"
         else:
@@ -286,7 +310,9 @@ class Effect:
         return f"{head} ({self._why()})"
 
     def _why(self) -> str:
-        if self.n_seeds == 1:
+        if self.interval is not None and (not self.undecided or self.outcome is not Outcome.INCONCLUSIVE):
+            return "holds where the lower limit lies above the threshold, fails where the upper lies below"
+        if self.n_seeds == 1 and self.interval is None:
             return f"one seed decides nothing; run at least {FEWEST_SEEDS - 1} more seeds"
         if self.undecided:
             return self.undecided

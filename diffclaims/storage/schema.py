@@ -100,6 +100,16 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_seeds", "size"),
     ),
+    "pair-rates": Schema(
+        {
+            "wrong": Variable(
+                ("kind", "n_classes", "effect", "verdict"),
+                "1",
+                "repetitions that decide, where nothing orders",
+            )
+        },
+        increasing=("n_classes",),
+    ),
     "shares": Schema(
         {
             "claim": Variable(("point",), "", "claim that is asked"),

@@ -19,7 +19,7 @@ from scipy.stats import binom
 
 from diffclaims.api.evidence import DECISIVE, FEWEST_SEEDS, evidence, most_against
 from diffclaims.api.verdict import Outcome
-from diffclaims.studies.error_rates import interval
+from diffclaims.studies.proportion import interval
 
 Floats = NDArray[np.float64]
 

@@ -38,7 +38,6 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.provenance import _commit, provenance
 from diffclaims.storage.schema import stamp
-from diffclaims.studies.error_rates import interval
 from diffclaims.studies.maps.checkpoint import Checkpoint
 from diffclaims.studies.maps.pool import Pool, Task
 from diffclaims.studies.points import (
@@ -54,6 +53,7 @@ from diffclaims.studies.points import (
     live_axes,
     points,
 )
+from diffclaims.studies.proportion import interval
 from diffclaims.subjects.theory import SUBJECT
 from diffclaims.suite.explore import weakest
 
