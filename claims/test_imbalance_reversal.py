@@ -252,7 +252,9 @@ CLAIM = Claim(
     source="Nicoletti et al., arXiv:2605.06367",
     definitions=(
         "tau_gen at 0.3, 0.5, 0.7; critical weight pi* where ln(tau_low/tau_high) = 0, for exact subjects by "
-        "root finding. Monotone: that effects.effect rises with the weight of the higher-variance class. All ours."
+        "root finding. Monotone: that effects.effect rises with the weight of the higher-variance class. All ours. "
+        "On real data every pair counts that was measured at several weights; the sentence says 'can', so that one "
+        "is an example, and says nothing about pairs that nobody trained."
     ),
     regime=(
         "classes that the model can tell apart: orthogonal centroids of squared norm 4 or more per dimension, "

@@ -236,7 +236,8 @@ CLAIM = Claim(
     definitions=(
         "Speciation time of a class: the largest diffusion time up to which a U-turn returns to the class with "
         f"probability {THRESHOLD:g} or more; later in the backward process is a smaller time; ours. Normalised: "
-        f"(phi_k - pi_k)/(1 - pi_k), threshold {NORMALISED_THRESHOLD:g}."
+        f"(phi_k - pi_k)/(1 - pi_k), threshold {NORMALISED_THRESHOLD:g}. On real data every pair of unequal weights "
+        "counts; the recorded one was chosen for its variances, and stands for itself."
     ),
     regime=(
         "two classes apart by their centroids, variance ratio up to 1.5, minority weight up to 0.45; for a score "
