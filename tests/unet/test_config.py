@@ -11,6 +11,9 @@ from dataclasses import replace
 import pytest
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.experiment import Experiment
+from diffclaims.storage.paths import baselines_dir
+from diffclaims.unet import results
 from diffclaims.unet.cli import main
 from diffclaims.unet.config import RunConfig, parse_setting
 from diffclaims.unet.data.fashion_mnist import CLASS_NAMES
@@ -159,3 +162,14 @@ def test_the_preset_of_pairs_asks_all_of_them_alike():
     assert first.sample.sample_at == first.sample.uturn_at == ()
     steps = first.probe.steps(first.optimizer.steps)
     assert (len(steps), steps[0], steps[-1]) == (20, 20, 1200)
+
+
+def test_pairs_of_the_campaign_on_imbalance_follow_from_their_variances():
+    """Ranks 1, 2, 22, 23, 44 and 45 of the ratio of total variances, the larger first, as the protocol says."""
+    recorded = results.load(baselines_dir() / "unet" / "recorded" / "cpu")["ten-n64"]
+    mixture = Experiment.from_json(recorded.attrs["experiment"]).mixture
+    variance = dict(zip(mixture.classes, mixture.class_variance, strict=True))
+    pairs = [tuple(sorted(p, key=lambda c: -variance[c])) for p in itertools.combinations(variance, 2)]
+    pairs.sort(key=lambda p: -variance[p[0]] / variance[p[1]])
+    ranked = [pairs[i - 1] for i in (1, 2, 22, 23, 44, 45)]
+    assert list(dict.fromkeys(run.data.classes for run in runs("imbalance"))) == ranked
