@@ -282,15 +282,16 @@ class TestSelection:
 def test_the_command_reports_and_keeps_what_it_found(tmp_path, capsys):
     five = experiment(NAMES[:5])
     record(tmp_path, five, curves(five, [BY_VARIANCE[c] for c in five.classes]), name="five")
-    out = tmp_path / "out" / "orders.nc"
+    out = tmp_path / "out"
     assert main(["orders", "mine", "--folder", str(tmp_path), "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert "without predictors from the images" in text
     assert "total variance" in text
     assert "1.00 [1.00, 1.00]" in text
-    tree = storage.read(out)
-    assert tree.attrs["command"] == "diffclaims orders mine"
-    main_definition = tree["five"].to_dataset().sel(definition="gen: iso_0.8")
+    found = storage.read_dataset(out / "mine-five.nc")
+    assert found.attrs["command"] == f"diffclaims orders mine --out {out}"
+    assert found["by_seed"].dims == ("definition", "pair", "seed")
+    main_definition = found.sel(definition="gen: iso_0.8")
     assert float(main_definition["share"].sel(predictor=predictors.VARIANCE)) == 1
     assert main(["orders", "mine", "--folder", str(tmp_path), "--seeds", "0,1"]) == 0
     assert main(["orders", "mine", "--folder", str(tmp_path), "--seeds", "9"]) == 2

@@ -8,10 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from diffclaims import DiffclaimsError, GaussianMixture, RandomFeatures, theory
 from diffclaims.cli import main
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
@@ -31,8 +34,6 @@ def curves():
 def measured(curves):
     rng = np.random.default_rng(0)
     noisy = [curves + 0.01 * rng.standard_normal() for _ in range(3)]
-    import xarray as xr
-
     ds = xr.concat(noisy, dim="seed")
     ds["bayes_loss"] = curves["bayes_loss"]
     return ds.assign_attrs({k: v for k, v in curves.attrs.items() if k != "accuracy"})
@@ -103,3 +104,43 @@ def test_stated_times_are_marked_where_a_dataset_has_them(curves):
         line.get_xdata()[0] for line in plots.learning_curves(stated).lines if len(line.get_xdata()) == 1
     ]
     assert marked == [at] * 4
+
+
+@pytest.fixture
+def orders():
+    """Three pairs: in order, against it, and one of which only one class was reached."""
+    by_seed = np.array([[-0.2, -0.3], [0.1, 0.2], [-np.inf, -np.inf]])[None]
+    share = (("definition", "predictor"), [[2 / 3]])
+    dataset = xr.Dataset(
+        {
+            "measured": (("definition", "pair"), by_seed.mean(axis=-1)),
+            "by_seed": (("definition", "pair", "seed"), by_seed),
+            "expected": (("predictor", "pair"), [[-0.5, -0.4, -0.1]]),
+            "share": share,
+            "correlation": share,
+            "gain": share,
+        },
+        {
+            "definition": ["gen: iso_0.8"],
+            "pair": ["a-b", "a-c", "b-c"],
+            "seed": [0, 1],
+            "predictor": ["total variance"],
+        },
+    )
+    return stamp(dataset, "orders", provenance(subject="unet", seeds=range(2)))
+
+
+def test_orders_are_drawn_below_the_line_where_they_are_as_expected(orders):
+    ax = plots.draw_orders(orders)
+    assert ax.get_legend().get_title().get_text() == "67 % of 3 pairs in order"
+    in_order, against = (c.lines[0].get_xydata() for c in ax.containers)
+    np.testing.assert_allclose(in_order, [[0.5, -0.25]])
+    np.testing.assert_allclose(against, [[0.4, 0.15]])
+    edges = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "v"]
+    assert edges[0] < -0.25
+
+
+def test_turning_a_pair_round_draws_the_same(orders):
+    turned = orders.assign(**{name: -orders[name] for name in ("measured", "by_seed", "expected")})
+    a, b = ([c.lines[0].get_xydata() for c in plots.draw_orders(d).containers] for d in (orders, turned))
+    np.testing.assert_allclose(np.concatenate(a), np.concatenate(b))

@@ -55,6 +55,7 @@ class Pairs:
         Infinite where only one of the two was reached, NaN where neither was.
     asked : tuple of (str, int, int)
         For each pair the name of its experiment, and the positions of its classes there.
+    seeds : tuple of int
     """
 
     classes: tuple[str, ...]
@@ -62,6 +63,7 @@ class Pairs:
     second: NDArray[np.intp]
     ratios: Floats
     asked: tuple[tuple[str, int, int], ...]
+    seeds: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -105,7 +107,7 @@ class Pairs:
                     rows.append(times[i] - times[j])
         classes = tuple(dict.fromkeys(itertools.chain.from_iterable(names)))
         first, second = (np.array([classes.index(pair[side]) for pair in names]) for side in (0, 1))
-        return cls(classes, first, second, np.array(rows), tuple(asked))
+        return cls(classes, first, second, np.array(rows), tuple(asked), tuple(seeds))
 
     def contrast(
         self, experiments: Mapping[str, Experiment], of_classes: Callable[[GaussianMixture], ArrayLike]

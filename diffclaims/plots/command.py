@@ -18,6 +18,7 @@ from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
+from diffclaims.plots.orders import draw_orders
 from diffclaims.plots.score_errors import draw_score_errors
 from diffclaims.plots.shares import draw_shares
 from diffclaims.plots.speciation import draw_speciation
@@ -30,6 +31,7 @@ DRAWN: Mapping[str, Callable[[xr.Dataset], Any]] = {
     "curves": learning_curves,
     "error-rates": draw_error_rates,
     "map": draw_map,
+    "orders": draw_orders,
     "score-errors": draw_score_errors,
     "shares": draw_shares,
     "speciation": draw_speciation,

@@ -100,6 +100,25 @@ SCHEMAS: dict[str, Schema] = {
         },
         increasing=("n_seeds", "size"),
     ),
+    "orders": Schema(
+        {
+            "measured": Variable(
+                ("definition", "pair"), "1", "ln tau_first/tau_second, mean over seeds", allow_any=True
+            ),
+            "by_seed": Variable(
+                ("definition", "pair"),
+                "1",
+                "the same by seed, NaN if neither is reached",
+                allow_any=True,
+            ),
+            "expected": Variable(
+                ("predictor", "pair"), "1", "what stands for it before training", allow_any=True
+            ),
+            "share": Variable(("definition", "predictor"), "1", "share of pairs in the expected order"),
+            "correlation": Variable(("definition", "predictor"), "1", "rank correlation over pairs"),
+            "gain": Variable(("definition", "predictor"), "1", "that less the one of total variance"),
+        }
+    ),
     "pair-rates": Schema(
         {
             "wrong": Variable(

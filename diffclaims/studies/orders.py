@@ -25,6 +25,7 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.provenance import provenance
+from diffclaims.storage.schema import stamp
 from diffclaims.studies import predictors
 from diffclaims.times.definitions import STATED, Milestone
 from diffclaims.unet import results
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, default=None, help="folder of the data set (default: $DIFFCLAIMS_DATA)"
     )
     parser.add_argument("--seeds", default="", help="use only these, separated by commas")
-    parser.add_argument("--out", type=Path, default=None, help="NetCDF file for what was found")
+    parser.add_argument("--out", type=Path, default=None, help="folder for what was found, a file each")
 
 
 def compare(
@@ -67,11 +68,11 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        By ``definition`` of a time, as ``gen: iso_0.8``, the first of each kind the main one: ``measured(definition,
-        pair)`` and ``n_without_order``; by ``predictor`` also ``share`` and ``correlation``, and ``gain``, the
-        correlation less that with total variance, each with ``_low`` and ``_high`` (95 %);
-        ``partial(definition, explained_by)``; and ``separation_correlation``, of the distance between the classes
-        with the size of ln(tau_A/tau_B). ``expected(predictor, pair)`` is what was predicted.
+        Kind "orders". By ``definition`` of a time, as ``gen: iso_0.8``, the first of each kind the main one:
+        ``measured(definition, pair)``, ``by_seed`` and ``n_without_order``; by ``predictor`` also ``share`` and
+        ``correlation``, and ``gain``, the correlation less that with total variance, each with ``_low`` and
+        ``_high`` (95 %); ``partial(definition, explained_by)``; and ``separation_correlation``, of the distance
+        between the classes with the size of ln(tau_A/tau_B). ``expected(predictor, pair)`` is what was predicted.
     """
     names, columns = [], []
     expected: dict[str, Floats] = {}
@@ -86,9 +87,12 @@ def compare(
     pair_names = [
         f"{pairs.classes[i]}-{pairs.classes[j]}" for i, j in zip(pairs.first, pairs.second, strict=True)
     ]
-    return found.assign(expected=(("predictor", "pair"), list(expected.values()))).assign_coords(
-        definition=names, pair=pair_names, predictor=list(expected)
+    found = found.assign(expected=(("predictor", "pair"), list(expected.values()))).assign_coords(
+        definition=names, pair=pair_names, predictor=list(expected), seed=list(pairs.seeds)
     )
+    first = next(iter(experiments.values()))
+    made = provenance(subject="unet", seeds=pairs.seeds, data=first.data, model=repr(first.model))
+    return stamp(found, "orders", made)
 
 
 def _column(
@@ -104,6 +108,7 @@ def _column(
     }
     data: dict[str, tuple[tuple[str, ...], object]] = {
         "measured": (("pair",), pairs.values),
+        "by_seed": (("pair", "seed"), pairs.ratios),
         "n_without_order": ((), pairs.n_without_order),
         "n_seeds": ((), pairs.ratios.shape[1]),
     }
@@ -144,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             "hold balanced experiments of three classes or more, or all pairs of them",
             "train the pairs that are missing, or judge single pairs with pytest claims",
         )
-    console, groups = Console(), {}
+    console = Console()
     for case in cases:
         those = {k: recorded[k] for k in case.experiments}
         try:
@@ -152,13 +157,12 @@ def run(args: argparse.Namespace) -> int:
         except DiffclaimsError as error:
             images = {}
             console.print(f"without predictors from the images: {error}", markup=False, soft_wrap=True)
-        groups[f"/{case.name}"] = compare(case.experiments, those, images)
-        _show(case.name, groups[f"/{case.name}"], console)
-    if args.out is not None:
-        tree = xr.DataTree.from_dict(groups)
-        command = f"diffclaims orders {args.campaign}" + (f" --seeds {args.seeds}" if args.seeds else "")
-        tree.attrs = provenance(subject="unet", command=command)
-        storage.write(args.out, tree)
+        found = compare(case.experiments, those, images)
+        _show(case.name, found, console)
+        if args.out is not None:
+            seeds = f" --seeds {args.seeds}" if args.seeds else ""
+            found.attrs["command"] = f"diffclaims orders {args.campaign}{seeds} --out {args.out}"
+            storage.write(args.out / f"{args.campaign}-{case.name}.nc", found)
     return 0
 
 
