@@ -106,6 +106,14 @@ def test_stated_times_are_marked_where_a_dataset_has_them(curves):
     assert marked == [at] * 4
 
 
+def test_seeds_are_a_band_and_steps_are_named(measured):
+    measured["training_time"].attrs["units"] = "step"
+    ax = plots.learning_curves(measured)
+    # Test and training losses of two classes.
+    assert len(ax.collections) == 4
+    assert ax.get_xlabel() == "training time in optimizer steps"
+
+
 @pytest.fixture
 def orders():
     """Three pairs: in order, against it, and one of which only one class was reached."""
