@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from diffclaims._version import __version__
 from diffclaims.errors import DiffclaimsError
+from diffclaims.terminal import ends_quietly, tell
 
 #: Subcommand -> (module with ``add_arguments(parser)`` and ``run(args) -> int``, what it does).
 #: Imported only when asked for.
@@ -56,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+@ends_quietly
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status.
 
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 when a check failed, 2 for input that cannot be used.
+        0 for success, 1 when a check failed, 2 for input that cannot be used, 141 when nobody reads the output.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="diffclaims", description=__doc__)
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
     except DiffclaimsError as error:
-        print(f"diffclaims {args.command}: {error}", file=sys.stderr)
+        tell(f"diffclaims {args.command}: {error}")
         return 2
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffclaims.errors import DiffclaimsError
 from diffclaims.extras import need
-
-if TYPE_CHECKING:
-    pass
-
+from diffclaims.storage.files import write_atomic
 
 #: One colour a class; tell them apart without seeing red and green.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -37,16 +33,11 @@ def save(figure: Any, path: Path, *, dpi: int = 150) -> None:
     DiffclaimsError
         For a folder that cannot be written or a format that is not known.
     """
-
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, dpi=dpi)
-        os.replace(part, path)
+        write_atomic(path, lambda part: figure.savefig(part, dpi=dpi))
     except (OSError, ValueError) as error:
         raise DiffclaimsError(
             f"cannot draw to {path}: {error}; name a .png file in a folder of yours"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
         _pyplot().close(figure)

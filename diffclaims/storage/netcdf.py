@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from diffclaims.errors import BaselineError, BaselineMissing
+from diffclaims.storage.files import write_atomic
 from diffclaims.storage.quick import tree_of
 
 CHECKSUM = "checksum"
@@ -88,18 +88,12 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
         node.path: {name: _encoding(v) for name, v in node.to_dataset(inherit=False).variables.items()}
         for node in tree.subtree
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tree.to_netcdf(part, engine="h5netcdf", encoding=encoding)
-        os.replace(part, path)
+        write_atomic(path, lambda part: tree.to_netcdf(part, engine="h5netcdf", encoding=encoding))
     except OSError as error:
         raise BaselineError(
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is as it was"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _packed(attrs: Mapping[Any, Any]) -> dict[str, Any]:

@@ -15,9 +15,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from scipy.stats import binomtest
 
 from diffclaims.api.evidence import DECISIVE, evidence, most_against
@@ -29,6 +26,7 @@ from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.studies import pair_rates
 from diffclaims.studies.proportion import percent
+from diffclaims.terminal import rendered, table
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
@@ -227,13 +225,8 @@ def error_rates(n_repetitions: int = N_REPETITIONS, seed: int = 0) -> xr.Dataset
 def report(found: xr.Dataset, *, width: int = 120) -> str:
     """Return the rates as tables."""
     total = int(found.attrs["repetitions"])
-    style = box.SIMPLE_HEAD
-    rates = Table(
-        box=style, title="wrong decisions at the threshold, in % [95 % interval]", title_justify="left"
-    )
     heads = ("distribution", "rule", "worst of one look", "seeds", "a look after every seed: holds", "fails")
-    for head in heads:
-        rates.add_column(head)
+    rates = table(*heads, title="wrong decisions at the threshold, in % [95 % interval]")
     for name in found["distribution"].values:
         for rule in found["rule"].values:
             one = found["one_look"].sel(distribution=name, rule=rule)
@@ -242,29 +235,18 @@ def report(found: xr.Dataset, *, width: int = 120) -> str:
             every = found["every_look"].sel(distribution=name, rule=rule)
             shown = [percent(int(every.sel(verdict=v)), total) for v in ("holds", "fails")]
             rates.add_row(str(name), str(rule), percent(int(worst.max()), total), str(at), *shown)
-    claims = Table(
-        box=style, title=f"a claim of {N_EFFECTS} effects, a look after every seed", title_justify="left"
-    )
-    for head in ("correlation of effects", "holds", "fails"):
-        claims.add_column(head)
+    title = f"a claim of {N_EFFECTS} effects, a look after every seed"
+    claims = table("correlation of effects", "holds", "fails", title=title)
     for share in found["correlation"].values:
         row = found["claim"].sel(correlation=share)
         shown = [percent(int(row.sel(verdict=v)), total) for v in ("holds", "fails")]
         claims.add_row(f"{share:g}", *shown)
-    cost = Table(
-        box=style, title=f"seeds that decide in {100 * POWER:g} % of normal cases", title_justify="left"
-    )
-    cost.add_column("effect / scatter of a seed")
-    for test in found["test"].values:
-        cost.add_column(str(test))
+    title = f"seeds that decide in {100 * POWER:g} % of normal cases"
+    cost = table("effect / scatter of a seed", *map(str, found["test"].values), title=title)
     for size in found["size"].values:
         needed = found["seeds_needed"].sel(size=size).values
         cost.add_row(f"{size:g}", *(str(int(n)) if n else f"more than {MOST_SEEDS}" for n in needed))
-    console = Console(width=max(60, width), highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        for table in (rates, claims, cost):
-            console.print(table)
-    return capture.get()
+    return rendered(rates, claims, cost, width=max(60, width))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

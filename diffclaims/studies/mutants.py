@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import io
+import itertools
 import os
 import shutil
 import sys
@@ -22,9 +22,6 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from diffclaims.api.case import Case, CaseResult, Role
@@ -39,6 +36,7 @@ from diffclaims.studies.mutations import MUTATIONS, Mutant, known_mutant
 from diffclaims.subjects import registry
 from diffclaims.subjects.contract import check_subject
 from diffclaims.subjects.memo import Memo
+from diffclaims.terminal import progress, rendered, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,15 +180,14 @@ def render(findings: Sequence[Finding], *, width: int = 150, color: bool = False
     color : bool
         Whether to add terminal colours.
     """
-    ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
     claims = list(dict.fromkeys(f.claim for f in findings))
     mutants = list(dict.fromkeys(f.mutant for f in findings))
     at = {(f.mutant, f.claim): f for f in findings}
     number: dict[str, int] = {}
-    table = Table(box=box.ASCII if ascii_only else box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("mutant", no_wrap=width >= _FULL_WIDTH, overflow="fold")
+    shown = table(padding=(0, 1))
+    shown.add_column("mutant", no_wrap=width >= _FULL_WIDTH, overflow="fold")
     for claim in claims:
-        table.add_column(_broken(claim), overflow="fold")
+        shown.add_column(_broken(claim), overflow="fold")
     for mutant in mutants:
         cells = []
         for claim in claims:
@@ -201,28 +198,14 @@ def render(findings: Sequence[Finding], *, width: int = 150, color: bool = False
             elif one.reason:
                 text.append(f" [{number.setdefault(one.reason, len(number) + 1)}]")
             cells.append(text)
-        table.add_row(mutant, *cells)
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=max(60, width),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        legacy_windows=False,
-        highlight=False,
-    )
-    console.print(table)
-    console.print(
+        shown.add_row(mutant, *cells)
+    lines = [
         "caught: by the case named, where the subject itself comes out as expected; invalid: stopped by the "
-        "contract check or by what reads the answers, judged by no claim; -: not aimed at this claim",
-        markup=False,
-    )
-    for reason, index in number.items():
-        console.print(f"[{index}] {reason}", markup=False)
-    for mutant in mutants:
-        console.print(f"{mutant}: {MUTATIONS[mutant].says}", markup=False)
-    text_out = out.getvalue()
-    return text_out.encode("ascii", "replace").decode() if ascii_only else text_out
+        "contract check or by what reads the answers, judged by no claim; -: not aimed at this claim"
+    ]
+    lines += [f"[{index}] {reason}" for reason, index in number.items()]
+    lines += [f"{mutant}: {MUTATIONS[mutant].says}" for mutant in mutants]
+    return rendered(shown, *lines, width=max(60, width), color=color)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -251,14 +234,11 @@ def run(args: argparse.Namespace) -> int:
         for name, m in MUTATIONS.items()
         if name in (args.mutant or ()) or (not args.mutant and m.applies(hunt.subject))
     ]
-    findings = []
-    for claim in claims:
-        for mutant in mutants:
+    findings: list[Finding] = []
+    with progress("mutants") as advance:
+        for claim, mutant in itertools.product(claims, mutants):
             findings.append(hunt.find(claim, mutant))
-            if sys.stderr.isatty():
-                print(f"\r{claim.id}, {mutant}: {findings[-1].state}\033[K", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+            advance(len(findings), len(claims) * len(mutants))
     tty = sys.stdout.isatty()
     width = shutil.get_terminal_size((150, 24)).columns
     print(render(findings, width=width, color=tty and "NO_COLOR" not in os.environ), end="")

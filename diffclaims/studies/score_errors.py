@@ -31,7 +31,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -57,6 +56,7 @@ from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.studies import score_effects
 from diffclaims.studies.learned_scores import Learned
+from diffclaims.terminal import tell
 
 Floats = NDArray[np.float64]
 
@@ -278,7 +278,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInput.of("--processes", args.processes, "be 1 or more", "give a number of processes")
     if out is not None and not args.out and provenance(subject="finite")["dirty"]:
         raise BaselineError("the checkout has changes: commit them first, or write elsewhere with --out FILE")
-    found = study(plan, lambda line: print(line, file=sys.stderr, flush=True), processes=args.processes)
+    found = study(plan, tell, processes=args.processes)
     words = " --quick" if args.quick else ""
     seconds = time.monotonic() - started
     found = found.assign_attrs(command=f"diffclaims score-errors{words}", seconds=round(seconds))

@@ -15,7 +15,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from diffclaims._version import __version__
 from diffclaims.api import source as code
@@ -56,13 +53,12 @@ from diffclaims.studies.points import (
 from diffclaims.studies.proportion import interval
 from diffclaims.subjects.theory import SUBJECT
 from diffclaims.suite.explore import weakest
+from diffclaims.terminal import Advance, progress, rendered, table
 
 #: Where the record lies, below the baselines.
 FILE = "shares.nc"
 #: Letters of the reason for which a point was not measured.
 _REASON = 120
-
-Advance = Callable[[int, int], None]
 
 
 @functools.lru_cache(maxsize=32)
@@ -340,27 +336,19 @@ def case_of(dataset: xr.Dataset, claim: Claim, point: int) -> Case:
 
 def report(dataset: xr.Dataset, claims: list[Claim], *, width: int = 120) -> str:
     """Return the shares as a table, with the weakest points inside and the strongest outside."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title="points that hold, in % [95 % interval] of those measured",
-        title_justify="left",
-    )
-    for head in ("claim", "inside its regime", "weakest margin", "outside", "strongest margin"):
-        table.add_column(head)
+    heads = ("claim", "inside its regime", "weakest margin", "outside", "strongest margin")
+    shown = table(*heads, title="points that hold, in % [95 % interval] of those measured")
     both = {(s.claim, s.region): s for s in summary(dataset)}
     lines = []
     for claim in claims:
         cells = [claim.id]
         for region in REGIONS:
             at = extreme(dataset, claim.id, region)
-            shown = "-" if at is None else f"{float(dataset['margin'].sel(point=at)):+.3g}"
-            cells += [both[claim.id, region].text, shown]
-        table.add_row(*cells)
+            margin = "-" if at is None else f"{float(dataset['margin'].sel(point=at)):+.3g}"
+            cells += [both[claim.id, region].text, margin]
+        shown.add_row(*cells)
         lines += _told(dataset, claim)
-    console = Console(width=max(60, width), highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join([capture.get(), *lines])
+    return "\n".join([rendered(shown, width=max(60, width)), *lines])
 
 
 def _told(dataset: xr.Dataset, claim: Claim) -> list[str]:
@@ -425,19 +413,16 @@ def run(args: argparse.Namespace) -> int:
     if out is None and not args.claim and not claims_dir:
         out = locate.baselines_dir() / FILE
 
-    def told(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done} of {total} points\033[K", end="\n" if done == total else "", file=sys.stderr)
-
-    found = shares(
-        claims,
-        args.points,
-        keep=args.keep,
-        workers=args.workers,
-        claims_dir=claims_dir,
-        command=shlex.join(["diffclaims", *sys.argv[1:]]),
-        advance=told,
-    )
+    with progress("points") as advance:
+        found = shares(
+            claims,
+            args.points,
+            keep=args.keep,
+            workers=args.workers,
+            claims_dir=claims_dir,
+            command=shlex.join(["diffclaims", *sys.argv[1:]]),
+            advance=advance,
+        )
     if out is not None:
         storage.write(out, found)
     args.keep.unlink(missing_ok=True)

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.subject import MEASURES, Subject
@@ -32,6 +28,7 @@ from diffclaims.studies.case_by_case import asked_case_by_case, cheapest_first
 from diffclaims.studies.families import FAMILIES
 from diffclaims.studies.mutations import Mutant
 from diffclaims.subjects.memo import Memo
+from diffclaims.terminal import rendered, table, tell
 
 #: Where the record lies, below the baselines.
 FILE = "wrongness.nc"
@@ -141,26 +138,18 @@ def cell(found: xr.Dataset, claim: str, family: str) -> str:
 
 def report(found: xr.Dataset, *, width: int = 150) -> str:
     """Return the table of claims and families as text."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title="smallest wrongness that a claim sees, and what sees it",
-        title_justify="left",
-    )
-    table.add_column("family", no_wrap=True, min_width=max(map(len, FAMILIES)))
+    shown = table(title="smallest wrongness that a claim sees, and what sees it")
+    shown.add_column("family", no_wrap=True, min_width=max(map(len, FAMILIES)))
     for claim in found["claim"].values:
-        table.add_column(str(claim).replace("-", "\n"), overflow="fold")
+        shown.add_column(str(claim).replace("-", "\n"), overflow="fold")
     for family in found["family"].values:
-        table.add_row(str(family), *(cell(found, str(c), str(family)) for c in found["claim"].values))
-    console = Console(width=max(60, width), highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        console.print(table)
-        console.print(
-            "size: from 1 down; identity: an answer breaks an equation of the model; size: an effect is not as large "
-            "as the theory's; effect: the claim itself; none: no size is seen, for the sentence does not depend on "
-            "it; empty: the claim does not read it",
-            markup=False,
-        )
-    return capture.get()
+        shown.add_row(str(family), *(cell(found, str(c), str(family)) for c in found["claim"].values))
+    words = (
+        "size: from 1 down; identity: an answer breaks an equation of the model; size: an effect is not as large "
+        "as the theory's; effect: the claim itself; none: no size is seen, for the sentence does not depend on "
+        "it; empty: the claim does not read it"
+    )
+    return rendered(shown, words, width=max(60, width))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
 
     def progress(line: str) -> None:
-        print(f"[{time.monotonic() - started:.0f} s] {line}", file=sys.stderr, flush=True)
+        tell(f"[{time.monotonic() - started:.0f} s] {line}")
 
     found = wrongness(chosen_claims(args.claim), args.family or FAMILIES, SUBJECT, progress)
     if args.out or not (args.claim or args.family):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diffclaims import terminal
 from diffclaims.api.case import Role
 from diffclaims.api.claim import Claim
 from diffclaims.api.verdict import Outcome, combine
@@ -227,7 +225,7 @@ def render(
         Draw with plain characters; by default where the output cannot show others.
     """
     if ascii_only is None:
-        ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
+        ascii_only = terminal.ascii_only()
     cells = {(c.id, k.name): cell(c, k, rows) for c in claims for k in columns}
     number: dict[str, int] = {}
     why: list[str] = []
@@ -252,17 +250,8 @@ def render(
         if widths is not None
         else _wrapped(_list(claims, columns, parts), width, indent=" " * 6)
     )
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        legacy_windows=False,
-        highlight=False,
-    )
-    console.print(shown, soft_wrap=widths is None)
-    for line in (_LEGEND, *why):
-        console.print(_wrapped(Text(line), width), soft_wrap=True)
-    text = out.getvalue().replace(_FIRM, " ")
+    lines = (_wrapped(Text(line), width) for line in (_LEGEND, *why))
+    text = terminal.rendered(shown, width=width, color=color, soft_wrap=widths is None, plain=False)
+    text += terminal.rendered(*lines, width=width, color=color, soft_wrap=True, plain=False)
+    text = text.replace(_FIRM, " ")
     return text.encode("ascii", "replace").decode() if ascii_only else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ import xarray as xr
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
+from diffclaims.storage.files import write_atomic
 from diffclaims.storage.provenance import provenance
 from diffclaims.suite.runner import Row
 
@@ -104,11 +104,6 @@ def paths_of(path: str | Path) -> tuple[Path, Path]:
 def write(rows: Sequence[Row], path: str | Path) -> tuple[Path, Path]:
     """Write verdicts as JSON and NetCDF, each file whole or not at all."""
     as_json, as_netcdf = paths_of(path)
-    part = as_json.with_name(f".{as_json.name}.{os.getpid()}.part")
-    try:
-        part.write_text(to_json(rows), encoding="utf-8")
-        os.replace(part, as_json)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomic(as_json, lambda part: part.write_text(to_json(rows), encoding="utf-8"))
     storage.write(as_netcdf, to_dataset(rows))
     return as_json, as_netcdf

@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.terminal import ends_quietly, tell
 from diffclaims.unet.config import RunConfig, parse_setting
 from diffclaims.unet.data.choice import DataConfig
 from diffclaims.unet.data.prepare import prepare
@@ -142,6 +142,7 @@ def _choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, help="seeds of each experiment instead of the preset's")
 
 
+@ends_quietly
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 something is left or failed, 2 bad input."""
     args = _parser().parse_args(argv)
@@ -157,10 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name not in ("torch", "matplotlib"):
             raise
         extra = "unet" if error.name == "torch" else "plot"
-        print(f"error: this needs {error.name}; install diffclaims[{extra}]", file=sys.stderr)
+        tell(f"error: this needs {error.name}; install diffclaims[{extra}]")
         return 2
     except DiffclaimsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return 2
 
 
@@ -254,9 +255,7 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPla
         if raw is not None:
             found.setdefault(run.name, []).append(raw)
     if not found:
-        print(
-            f"error: no finished run of preset {args.preset} in {args.results}; train first", file=sys.stderr
-        )
+        tell(f"error: no finished run of preset {args.preset} in {args.results}; train first")
         return 2
     source = chosen[0].data.source.load(args.data_dir)
     by = f"--plan {args.plan.name}" if plan else f"--preset {args.preset}"

@@ -11,19 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from diffclaims.errors import InvalidInput
 from diffclaims.studies.maps.plan import Plan, Range, find_claim, parse_at
 from diffclaims.studies.maps.run import checkpoint_of, run_map
+from diffclaims.terminal import progress, tell
 
 _LETTERS = ("x", "y", "z")
 
@@ -101,32 +93,19 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_of(args)
     out = Path(args.out or f"{plan.claim}-map.nc")
     workers = len(os.sched_getaffinity(0)) if args.workers is None else args.workers
-    console = Console(stderr=True)
     started = time.perf_counter()
     try:
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
-            console=console,
-        ) as progress:
-            bar = progress.add_task(plan.claim, total=None)
+        with progress(plan.claim) as advance:
             dataset = run_map(
                 plan,
                 out,
                 workers=workers,
                 scheduler=args.scheduler,
                 command=shlex.join(["diffclaims", *sys.argv[1:]]),
-                advance=lambda done, total: progress.update(bar, completed=done, total=total),
+                advance=advance,
             )
     except KeyboardInterrupt:
-        print(
-            f"stopped; {checkpoint_of(out)} keeps the finished points, the same command goes on",
-            file=sys.stderr,
-        )
+        tell(f"stopped; {checkpoint_of(out)} keeps the finished points, the same command goes on")
         return 130
     for line in summary(dataset):
         print(line)

@@ -27,8 +27,7 @@ from diffclaims.studies.maps.evaluate import (
 from diffclaims.studies.maps.plan import Plan
 from diffclaims.studies.maps.pool import Pool, Task
 from diffclaims.studies.maps.result import assemble, grid_key, line_key, point_key, read_map
-
-Advance = Callable[[int, int], None]
+from diffclaims.terminal import Advance
 
 
 def checkpoint_of(out: Path) -> Path:

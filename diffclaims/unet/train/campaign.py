@@ -15,7 +15,6 @@ holds; a lock on each run's folder keeps two apart.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from typing import NamedTuple
 
 import torch
 
+from diffclaims import terminal
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.storage.files import locked
 from diffclaims.unet.config import RunConfig
@@ -100,7 +100,7 @@ def run_campaign(
     compute.check(runs)
     if at_once < 1:
         raise InvalidInput.of("at_once", at_once, "be at least 1", "give a number of runs")
-    tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    tell = say or terminal.tell
     rank, world = place_of()
     began, waited = time.monotonic(), False
 

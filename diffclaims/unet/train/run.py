@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import torch
 from diffclaims.errors import DiffclaimsError
 from diffclaims.storage.files import write_atomic
 from diffclaims.storage.provenance import provenance
+from diffclaims.terminal import tell
 from diffclaims.unet.config import RunConfig
 from diffclaims.unet.data.data_set import LabelledImages
 from diffclaims.unet.data.prepare import prepare
@@ -340,7 +340,7 @@ def train(
     raw = finished(folder, config)
     if raw is not None:
         return raw
-    say = report or (lambda line: print(line, file=sys.stderr, flush=True))
+    say = report or tell
     run = Run(config, source, folder, compute=compute, say=say)
     while not run.ended:
         if stop_at is not None and run.step >= stop_at:
