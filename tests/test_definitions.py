@@ -115,7 +115,7 @@ def test_the_command_prints_a_grid_for_each(capsys):
     ("words", "message"),
     [
         (["theory"], "state times by definitions"),
-        (["unet-cpu", "--claim", "nothing"], "be out of ['bias"),
+        (["unet-cpu", "--claim", "nothing"], "be one of bias"),
     ],
 )
 def test_bad_input_is_one_line(words, message, capsys):

@@ -263,6 +263,11 @@ def chosen_claims(names: Sequence[str] | None = None, folder: str | Path | None 
     return [c for c in known.values() if not names or c.id in names]
 
 
+def find_claim(name: str, folder: str | Path = "") -> Claim:
+    """Return one claim by id, of the package's own where no folder is given; errors as in `chosen_claims`."""
+    return chosen_claims([name], folder or None)[0]
+
+
 def _module(file: Path) -> ModuleType:
     """Import a claim file, or return it if it was imported before under whatever name.
 

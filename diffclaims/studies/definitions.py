@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from rich.console import Console
 
-from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.subject import Subject, experiments_of
 from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
@@ -204,15 +204,8 @@ def run(args: argparse.Namespace) -> int:
         for definition in DEFINITIONS:
             print(f"tau_{definition.milestone}  {definition.name:<11} {definition.sentence}")
         return 0
-    entries = registry.registered(locate.baselines_dir(), [args.subject])
-    subject = registry.load(registry.find(args.subject, entries))
-    claims = load_claims()
-    unknown = set(args.claim) - {c.id for c in claims}
-    if unknown:
-        raise InvalidInput.of(
-            "--claim", sorted(unknown), f"be out of {[c.id for c in claims]}", "correct its name"
-        )
-    asked = [c for c in claims if (c.id in args.claim or not args.claim) and c.cases_for(subject)]
+    subject = registry.subject_of(args.subject, locate.baselines_dir())
+    asked = [c for c in chosen_claims(args.claim) if c.cases_for(subject)]
     console = Console()
     for what, subjects in redefined(subject).items():
         reads = "speciation" if what == TURNS else "learning_curves"

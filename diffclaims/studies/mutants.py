@@ -226,8 +226,7 @@ def run(args: argparse.Namespace) -> int:
     claims = chosen_claims(args.claim)
     for name in args.mutant or ():
         known_mutant(name)
-    entries = registry.registered(locate.baselines_dir(), extra=[args.subject])
-    hunt = Hunt(registry.load(registry.find(args.subject, entries), live=args.live))
+    hunt = Hunt(registry.subject_of(args.subject, locate.baselines_dir(), live=args.live))
     # Those that are of another sort of subject show only where they are asked for.
     mutants = [
         name

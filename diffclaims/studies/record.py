@@ -70,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims record``."""
     console = Console()
     baselines = locate.baselines_dir()
-    entries = registry.registered(baselines, [args.subject])
-    subject = registry.load(registry.find(args.subject, entries), live=True)
+    subject = registry.subject_of(args.subject, baselines, live=True)
     claims = chosen_claims(args.claim)
     folder = args.folder or baselines / subject.name / registry.RECORDED
     words = "".join(f" --claim {c}" for c in args.claim)

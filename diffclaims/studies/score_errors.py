@@ -44,7 +44,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims import finite
-from diffclaims.api.claim import chosen_claims
+from diffclaims.api.claim import find_claim
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.finite.draw import draw_gaussian
 from diffclaims.finite.planted import PlantedError, score_error
@@ -222,7 +222,7 @@ def study(
     plan: Plan, progress: Callable[[str], None] = lambda line: None, *, processes: int = 1
 ) -> xr.Dataset:
     """Measure a plan; kind "score-errors" (see `diffclaims.storage.schema`)."""
-    (claim,) = chosen_claims([CLAIM])
+    claim = find_claim(CLAIM)
     cases = {
         c.name: [e for e in c.experiments.values() if float(e.mixture.weights[0]) in WEIGHTS]
         for c in claim.cases

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from diffclaims._version import __version__
 from diffclaims.api import source as code
 from diffclaims.api.case import Case
-from diffclaims.api.claim import Claim, chosen_claims
+from diffclaims.api.claim import Claim, chosen_claims, find_claim
 from diffclaims.api.verdict import Outcome
 from diffclaims.errors import InvalidInput, NotMeasured, SolveFailed, SubjectInvalid
 from diffclaims.storage import netcdf as storage
@@ -61,9 +61,7 @@ FILE = "shares.nc"
 _REASON = 120
 
 
-@functools.lru_cache(maxsize=32)
-def _claim(claim_id: str, claims_dir: str) -> Claim:
-    return chosen_claims([claim_id], claims_dir or None)[0]
+_claim = functools.lru_cache(maxsize=32)(find_claim)
 
 
 def evaluate(claim_id: str, claims_dir: str, values: Values) -> dict[str, Any]:

@@ -131,6 +131,20 @@ def find(name: str, entries: dict[str, Entry]) -> Entry:
     )
 
 
+def subject_of(name: str, baselines: Path | None = None, *, live: bool = False) -> Subject:
+    """Return a subject by its registered name or as ``package.module:OBJECT``; as `find` and `load`.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown subject, or one that cannot run here, with the reason.
+    """
+    try:
+        return load(find(name, registered(baselines, [name])), live=live)
+    except NotMeasured as error:
+        raise InvalidInput.of("subject", name, "be able to run here", str(error)) from None
+
+
 def load(entry: Entry, *, live: bool = False) -> Subject:
     """Import and return a subject.
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import xarray as xr
 
-from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.claim import Claim, find_claim, load_claims
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Outcome
 from diffclaims.errors import BaselineError, ClaimFailed, InvalidInput, SubjectInvalid
@@ -66,7 +66,8 @@ def check(
             raise InvalidInput.of(name, value, f"be one of {known}", "choose one of them")
     folder = locate.claims_dir()
     all_claims = load_claims(folder)
-    chosen = _chosen(claims, all_claims)
+    asked = [claims] if isinstance(claims, str | Claim) else all_claims if claims is None else claims
+    chosen = [find_claim(c, folder) if isinstance(c, str) else c for c in asked]
     column = _column(subject, locate.baselines_dir(folder))
     column.contract()
     reasons = _reasons(expected_failures, folder, column, [*all_claims, *chosen])
@@ -92,18 +93,6 @@ def check(
     if problems and on_fail == "warn":
         warnings.warn("\n".join(problems), stacklevel=2)
     return to_dataset(rows)
-
-
-def _chosen(claims: Iterable[str | Claim] | None, known: Sequence[Claim]) -> list[Claim]:
-    if claims is None:
-        return list(known)
-    by_id = {c.id: c for c in known}
-    chosen: list[Claim] = []
-    for claim in [claims] if isinstance(claims, str | Claim) else claims:
-        if isinstance(claim, str) and claim not in by_id:
-            raise InvalidInput.of("claim", claim, f"be one of {sorted(by_id)}", "choose one of them")
-        chosen.append(by_id[claim] if isinstance(claim, str) else claim)
-    return chosen
 
 
 def _column(subject: Subject | str, folder: Path) -> Column:

@@ -23,7 +23,7 @@ from diffclaims.api.case import Case, CaseResult
 from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Effect, Outcome
-from diffclaims.errors import BaselineError, InvalidInput, NotMeasured
+from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.paths import sanitized
@@ -307,11 +307,7 @@ def run(args: argparse.Namespace) -> int:
 
     named = chosen_claims(args.claim, args.claims or None)
     claims = named if args.claim else [c for c in named if c.explorable]
-    entries = registry.registered(locate.baselines_dir(), extra=[args.subject])
-    try:
-        subject = registry.load(registry.find(args.subject, entries), live=True)
-    except NotMeasured as error:
-        raise InvalidInput.of("subject", args.subject, "be able to run here", str(error)) from None
+    subject = registry.subject_of(args.subject, locate.baselines_dir(), live=True)
     failed = False
     for claim in claims:
         found = explore(claim, subject, examples=args.examples, folder=Path(args.out))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from diffclaims import InvalidInput, load_claims
+from diffclaims.api.claim import find_claim
 from diffclaims.studies.maps import Plan, Range
-from diffclaims.studies.maps.plan import find_claim, parse_at
+from diffclaims.studies.maps.plan import parse_at
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from diffclaims.api.claim import find_claim
 from diffclaims.errors import InvalidInput
-from diffclaims.studies.maps.plan import Plan, Range, find_claim, parse_at
+from diffclaims.studies.maps.plan import Plan, Range, parse_at
 from diffclaims.studies.maps.run import checkpoint_of, run_map
 from diffclaims.terminal import progress, tell
 

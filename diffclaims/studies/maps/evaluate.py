@@ -47,11 +47,7 @@ def subject_of(plan: Plan) -> Subject:
         raise InvalidInput.of(
             "accuracy", plan.accuracy, "be left out for other subjects than theory", "drop it"
         )
-    entry = registry.find(plan.subject, registry.registered(extra=[plan.subject]))
-    try:
-        subject = registry.load(entry, live=True)
-    except NotMeasured as error:
-        raise InvalidInput.of("subject", plan.subject, "be able to run here", str(error)) from None
+    subject = registry.subject_of(plan.subject, live=True)
     needed = plan.loaded_claim.measures
     if not subject.tags.gaussian or not needed <= subject.tags.measures:
         raise InvalidInput.of(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from diffclaims.api.claim import Claim, chosen_claims
+from diffclaims.api.claim import Claim, find_claim
 from diffclaims.api.space import Scale, Space
 from diffclaims.errors import InvalidInput
 
@@ -223,17 +223,6 @@ class Plan:
         data: dict[str, Any] = json.loads(text)
         data["ranges"] = tuple(Range(**r) for r in data["ranges"])
         return cls(**data)
-
-
-def find_claim(name: str, claims_dir: str = "") -> Claim:
-    """Return a claim by id.
-
-    Raises
-    ------
-    InvalidInput
-        For an unknown one, with all that there are.
-    """
-    return chosen_claims([name], claims_dir or None)[0]
 
 
 def parse_at(words: Sequence[str]) -> dict[str, float | str]:
