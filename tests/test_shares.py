@@ -19,6 +19,7 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.schema import validate
 from diffclaims.studies import points, shares
+from diffclaims.studies.maps.checkpoint import Checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -101,7 +102,7 @@ def test_an_axis_that_changes_no_case_stays_at_its_default():
 
 
 def test_resuming_gives_the_same_dataset(tmp_path, monkeypatch, cheap):
-    keep = tmp_path / "kept.jsonl"
+    keep = tmp_path / "kept.sqlite"
     asked = []
     honest = shares.evaluate
 
@@ -125,9 +126,10 @@ def test_resuming_gives_the_same_dataset(tmp_path, monkeypatch, cheap):
 
 
 def test_a_kept_file_of_something_else_is_refused(tmp_path):
-    (tmp_path / "kept.jsonl").write_text('{"format": "diffclaims map checkpoint 1", "config": {}}\n')
-    with pytest.raises(DiffclaimsError, match="is no checkpoint of a shares"):
-        shares.shares([CLAIMS[CHEAP]], 1, keep=tmp_path / "kept.jsonl")
+    with Checkpoint(tmp_path / "kept", {}):
+        pass
+    with pytest.raises(InvalidInput, match=r"study of the shares = 'shares': .* which is 'map'"):
+        shares.shares([CLAIMS[CHEAP]], 1, keep=tmp_path / "kept")
 
 
 def test_several_processes_give_the_same_dataset(cheap):

@@ -35,7 +35,7 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.provenance import _commit, provenance
 from diffclaims.storage.schema import stamp
-from diffclaims.studies.maps.checkpoint import Checkpoint
+from diffclaims.studies.maps.checkpoint import SUFFIX, Checkpoint
 from diffclaims.studies.maps.pool import Pool, Task
 from diffclaims.studies.points import (
     DIGITS,
@@ -65,7 +65,7 @@ _claim = functools.lru_cache(maxsize=32)(find_claim)
 
 
 def evaluate(claim_id: str, claims_dir: str, values: Values) -> dict[str, Any]:
-    """Measure and judge one point on `theory`; plain values, for a line of JSON and for other processes.
+    """Measure and judge one point on `theory`; plain values, as JSON and other processes take them.
 
     Parameters
     ----------
@@ -391,7 +391,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         type=Path,
-        default=Path(".diffclaims/shares.points.jsonl"),
+        default=Path(f".diffclaims/shares{SUFFIX}"),
         metavar="FILE",
         help="finished points, which the same command goes on with",
     )

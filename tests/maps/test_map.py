@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -108,6 +110,13 @@ def interrupted_after(n):
     return advance
 
 
+def points_in(kept):
+    """How many points a checkpoint holds, also while it is written; 0 before it is begun."""
+    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(kept)) as base:
+        return base.execute("SELECT count(*) FROM point").fetchone()[0]
+    return 0
+
+
 def test_an_interrupted_map_goes_on_where_it_was(plan, tmp_path):
     asked = plan(*CLAIMS_RANGES)
     whole = run_map(asked, tmp_path / "whole.nc")
@@ -115,13 +124,11 @@ def test_an_interrupted_map_goes_on_where_it_was(plan, tmp_path):
     with pytest.raises(Interrupt):
         run_map(asked, out, advance=interrupted_after(11))
     assert not out.exists()
-    kept = checkpoint_of(out).read_bytes()
-    assert kept.count(b"\n") == 12
-    # A line cut off by the kill is dropped.
-    checkpoint_of(out).write_bytes(kept + b'{"key": "grid 4')
+    assert points_in(checkpoint_of(out)) == 11
     told = []
     ds = run_map(asked, out, advance=lambda done, total: told.append(done))
     assert told[0] == 11
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.nc", "whole.nc"]
     assert same(ds, whole)
 
 
@@ -131,20 +138,34 @@ def test_another_configuration_is_refused(plan, tmp_path):
         run_map(plan(*CLAIMS_RANGES), out, advance=interrupted_after(3))
     with pytest.raises(InvalidInput, match="plan of the map"):
         run_map(plan(*CLAIMS_RANGES, n=6), out)
-    assert checkpoint_of(out).read_bytes().count(b"\n") == 4
+    assert points_in(checkpoint_of(out)) == 3
 
 
 def test_a_damaged_checkpoint_is_an_error(plan, tmp_path):
     out = tmp_path / "map.nc"
     with pytest.raises(Interrupt):
         run_map(plan(*CLAIMS_RANGES), out, advance=interrupted_after(3))
-    lines = checkpoint_of(out).read_bytes().splitlines(keepends=True)
-    checkpoint_of(out).write_bytes(b"".join([lines[0], b"garbage\n", *lines[2:]]))
-    with pytest.raises(DiffclaimsError, match=r"line 2 of .* is damaged"):
+    kept = checkpoint_of(out)
+    whole = kept.read_bytes()
+    with contextlib.closing(sqlite3.connect(kept)) as base, base:
+        base.execute("UPDATE point SET content = 'no JSON'")
+    half = whole[: len(whole) // 2] + b"garbage" * (len(whole) // 14)
+    for content in (kept.read_bytes(), half, whole[: len(whole) // 2], b"another file"):
+        kept.write_bytes(content)
+        with pytest.raises(
+            DiffclaimsError, match=r"map\.nc\.points\.sqlite is damaged, or no checkpoint of a map"
+        ):
+            run_map(plan(*CLAIMS_RANGES), out)
+
+
+def test_points_of_an_earlier_version_are_not_passed_over(plan, tmp_path):
+    out = tmp_path / "map.nc"
+    old = tmp_path / "map.nc.points.jsonl"
+    old.write_text('{"format": "diffclaims map checkpoint 1", "config": {}}\n')
+    with pytest.raises(DiffclaimsError, match=r"map\.nc\.points\.jsonl holds points of an earlier version"):
         run_map(plan(*CLAIMS_RANGES), out)
-    checkpoint_of(out).write_text('{"another": "file"}\n')
-    with pytest.raises(DiffclaimsError, match="no checkpoint of a map"):
-        run_map(plan(*CLAIMS_RANGES), out)
+    old.unlink()
+    run_map(plan("ratio=0.5..2"), out)
 
 
 def test_files_of_another_kind_are_refused(plan, tmp_path):
@@ -203,14 +224,13 @@ def test_a_killed_command_resumes(words, tmp_path):
     asked = command("--x", "ratio=0.3..4", "--y", "offset=-1..1.5", "--nx", "30", "--ny", "30", *rest,
                     cwd=tmp_path, env_path=path)  # fmt: skip
     process = subprocess.Popen(asked, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    kept = tmp_path / "m.nc.points.jsonl"
+    kept = checkpoint_of(tmp_path / "m.nc")
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (not kept.exists() or kept.read_bytes().count(b"\n") < 20):
+    while time.monotonic() < deadline and (not kept.exists() or points_in(kept) < 20):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    lines = kept.read_bytes().count(b"\n")
-    assert 20 <= lines < 900
+    assert 20 <= points_in(kept) < 900
     assert not (tmp_path / "m.nc").exists()
     done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "900 points" in done.stdout

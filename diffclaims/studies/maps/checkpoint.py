@@ -1,38 +1,26 @@
-"""Finished points, one line of JSON each, so that a study that was killed goes on where it was.
+"""Finished points in a database of SQLite, so that a study that was killed goes on where it was.
 
-Lines are only ever appended, and each is on the disk before its point counts as finished. A line
-that was cut off by the kill is dropped; any other damage is an error.
+Each point is a transaction of its own, on the disk before it counts as finished. SQLite itself undoes one that the
+kill cut off, when the file is opened again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
-import os
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 
-FORMAT = "diffclaims {study} checkpoint 1"
+#: End of the file's name, and of its name in versions that kept lines of JSON.
+SUFFIX, OLD_SUFFIX = ".points.sqlite", ".points.jsonl"
 
 
-def _plain(value: Any) -> Any:
-    """Value as standard JSON knows it: numbers that are not finite as strings."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": str(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _number(found: dict[str, Any]) -> Any:
-    return float(found["float"]) if found.keys() == {"float"} else found
-
-
-class Checkpoint:
+class Checkpoint(contextlib.AbstractContextManager["Checkpoint"]):
     """The file of finished points of one map, or of another study; a context manager that holds it open.
 
     Parameters
@@ -44,90 +32,93 @@ class Checkpoint:
     study : str
         What the points are of, for the file and for messages.
 
+    Attributes
+    ----------
+    records : dict
+        Finished points by key.
+
     Raises
     ------
     InvalidInput
         When the file belongs to other points.
     DiffclaimsError
-        When it is damaged, or cannot be written.
+        When it is damaged, of an earlier version, or cannot be written.
     """
 
     def __init__(self, path: Path, config: Mapping[str, str], *, study: str = "map") -> None:
-        self.path = path
-        self.config = dict(config)
-        self.study = study
-        self.format = FORMAT.format(study=study)
-        self.records: dict[str, dict[str, Any]] = {}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            keep = self._read() if path.is_file() else 0
-            self._file = path.open("r+b" if keep else "wb")
-            self._file.truncate(keep)
-            self._file.seek(keep)
-        except OSError as error:
-            raise DiffclaimsError(
-                f"cannot write {path}: {error.strerror or error}; name another --out"
-            ) from error
-        if not keep:
-            self._append({"format": self.format, "config": self.config})
-
-    def _read(self) -> int:
-        """Read the records; return the length of what is whole."""
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if not whole:
-            return 0
-        documents = []
-        for number, line in enumerate(content[:whole].splitlines(), 1):
-            try:
-                documents.append(json.loads(line, object_hook=_number))
-            except ValueError:
+        self.path, self.study = path, study
+        for old in (path, path.with_name(path.name.replace(SUFFIX, OLD_SUFFIX))):
+            if old.is_file() and old.read_bytes()[:1] == b"{":
                 raise DiffclaimsError(
-                    f"line {number} of {self.path} is damaged; delete the file to compute the {self.study} anew"
-                ) from None
-        head = documents[0]
-        if not isinstance(head, dict) or head.get("format") != self.format:
-            raise DiffclaimsError(f"{self.path} is no checkpoint of a {self.study}; name another --out")
-        stored = head["config"]
-        different = sorted(
-            k for k in stored.keys() | self.config.keys() if stored.get(k) != self.config.get(k)
-        )
+                    f"{old} holds points of an earlier version, which this one does not read; finish the {study} "
+                    "with that version, or delete the file to compute them anew"
+                )
+        with self._telling():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, isolation_level=None)
+        try:
+            with self._telling():
+                # One wait for the disk for each point; the default mode waits several times, about 20 ms in all.
+                self._base.execute("PRAGMA journal_mode=WAL")
+                for table in ("config", "point"):
+                    self._base.execute(
+                        f"CREATE TABLE IF NOT EXISTS {table} (key TEXT PRIMARY KEY, content TEXT)"
+                    )
+            self._settle({"study": study, **config})
+            points = self._rows("point")
+            with self._telling():
+                self.records: dict[str, dict[str, Any]] = {k: json.loads(v) for k, v in points.items()}
+        except BaseException:
+            self._base.close()
+            raise
+
+    def _settle(self, config: Mapping[str, str]) -> None:
+        """Write what decides the numbers into a new file, or hold it against what an old one says."""
+        stored = self._rows("config")
+        if not stored:
+            with self._telling():
+                self._base.execute("BEGIN")
+                self._base.executemany("INSERT INTO config VALUES (?, ?)", config.items())
+                self._base.execute("COMMIT")
+            return
+        different = [k for k in {**config, **stored} if stored.get(k) != config.get(k)]
         if different:
             k = different[0]
             raise InvalidInput.of(
                 f"{k} of the {self.study}",
-                self.config.get(k),
+                config.get(k),
                 f"be that of the points in {self.path}, which is {stored.get(k)!r}",
                 f"ask for the same {self.study} to go on, name another --out, or delete that file",
             )
-        self.records = {d["key"]: d for d in documents[1:]}
-        return whole
+
+    def _rows(self, table: str) -> dict[str, str]:
+        with self._telling():
+            return dict(self._base.execute(f"SELECT key, content FROM {table}"))
 
     def add(self, key: str, record: Mapping[str, Any]) -> None:
-        """Append one finished point; it is on the disk when this returns."""
-        line = {"key": key, **record}
-        self._append(line)
-        self.records[key] = line
+        """Keep one finished point; it is on the disk when this returns."""
+        with self._telling():
+            self._base.execute("INSERT OR REPLACE INTO point VALUES (?, ?)", (key, json.dumps(record)))
+        self.records[key] = dict(record)
 
-    def _append(self, document: Mapping[str, Any]) -> None:
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            self._file.write(json.dumps(_plain(document), allow_nan=False).encode() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
             raise DiffclaimsError(
-                f"cannot write {self.path}: {error.strerror or error}; the points before are kept"
+                f"cannot write {self.path}: {error}; the points before are kept; name another --out"
+            ) from error
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise DiffclaimsError(
+                f"{self.path} is damaged, or no checkpoint of a {self.study} ({error}); delete the file to compute "
+                f"the {self.study} anew, or name another --out"
             ) from error
 
     def remove(self) -> None:
         """Delete the file: all is written."""
-        self._file.close()
+        self._base.close()
         self.path.unlink(missing_ok=True)
 
-    def __enter__(self) -> Checkpoint:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+    def __exit__(self, *error: object) -> None:
+        self._base.close()

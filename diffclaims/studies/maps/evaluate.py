@@ -1,6 +1,6 @@
 """One point of a map, and one line of it searched for the boundary: all that workers are sent.
 
-Both take and return plain values, so that a record survives as a line of JSON and a worker needs
+Both take and return plain values, so that a record survives as JSON and a worker needs
 nothing but this package.
 """
 

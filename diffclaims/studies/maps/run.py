@@ -15,7 +15,7 @@ from diffclaims._version import __version__
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.provenance import _commit
-from diffclaims.studies.maps.checkpoint import Checkpoint
+from diffclaims.studies.maps.checkpoint import SUFFIX, Checkpoint
 from diffclaims.studies.maps.evaluate import (
     ACCURACY,
     N_TIMES,
@@ -32,7 +32,7 @@ from diffclaims.terminal import Advance
 
 def checkpoint_of(out: Path) -> Path:
     """Return where the finished points of a map are kept until it is whole."""
-    return out.with_name(f"{out.name}.points.jsonl")
+    return out.with_name(f"{out.name}{SUFFIX}")
 
 
 def configuration(plan: Plan) -> dict[str, str]:
