@@ -26,10 +26,10 @@ CHECKSUM = "checksum"
 PACKED = "more_attributes"
 #: Attributes that stay visible to any reader of NetCDF files.
 VISIBLE = (CHECKSUM, "schema", "schema_version", "subject", "commit", "created_at")
-#: Attribute of words that are kept as numbers: the words, as JSON. `read` puts them back.
+#: Attribute of words that files of before keep as numbers: the words, as JSON. `read` puts them back.
 WORDS = "words"
-#: Words are kept as numbers from this many on; HDF5 spends tens of bytes on each.
-_CODE_FROM = 64
+#: Words are kept as compressed characters from this many on; HDF5 spends tens of bytes on each otherwise.
+_CHARACTERS_FROM = 64
 #: Arrays of fewer bytes than this are not worth the overhead of compressed chunks, which is kilobytes each.
 _COMPRESS_FROM = 12_000
 
@@ -83,7 +83,6 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
     tree.attrs[CHECKSUM] = checksum(tree)
     for node in tree.subtree:
         node.attrs = _packed(node.attrs)
-        node.dataset = _coded(node.to_dataset(inherit=False))
     encoding = {
         node.path: {name: _encoding(v) for name, v in node.to_dataset(inherit=False).variables.items()}
         for node in tree.subtree
@@ -107,19 +106,6 @@ def _packed(attrs: Mapping[Any, Any]) -> dict[str, Any]:
 def _unpacked(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     plain = {str(k): v for k, v in attrs.items() if k != PACKED}
     return {**plain, **json.loads(attrs.get(PACKED, "{}"))}
-
-
-def _coded(dataset: xr.Dataset) -> xr.Dataset:
-    """Keep long arrays of few words as numbers, with the words in an attribute."""
-    coded = {}
-    for name, variable in dataset.data_vars.items():
-        if variable.dtype.kind in "UO" and variable.size >= _CODE_FROM:
-            words, codes = np.unique(variable.values.astype(np.str_), return_inverse=True)
-            if words.size <= np.iinfo(np.int16).max:
-                numbers = codes.reshape(variable.shape).astype(np.int16)
-                attrs = variable.attrs | {WORDS: json.dumps(words.tolist())}
-                coded[name] = (variable.dims, numbers, attrs)
-    return dataset.assign(coded)
 
 
 def _decoded(dataset: xr.Dataset) -> xr.Dataset:
@@ -196,6 +182,8 @@ def _groups(content: xr.DataTree | xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    if variable.dtype.kind in "UO" and variable.size >= _CHARACTERS_FROM:
+        return {"dtype": "S1", "zlib": True, "complevel": 4}
     if variable.dtype.kind not in "fiub":
         return {}
     encoding: dict[str, Any] = {"_FillValue": None} if variable.dtype.kind == "f" else {}
