@@ -246,7 +246,6 @@ def _train(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPlan
 def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPlan | None) -> int:
     from diffclaims.storage.recordings import record
     from diffclaims.unet.record.analyse import analyse
-    from diffclaims.unet.record.sheets import sample_sheet
     from diffclaims.unet.train.run import finished
 
     found: dict[str, list[Path]] = {}
@@ -263,13 +262,16 @@ def _record(args: argparse.Namespace, chosen: list[RunConfig], plan: TrainingPla
     command = args.made_by or f"python -m diffclaims.unet train {by}"
     for name, paths in found.items():
         experiment, datasets = analyse(
-            paths, source, campaign=args.preset, command=command, cache=args.results / "classifiers"
+            paths,
+            source,
+            campaign=args.preset,
+            command=command,
+            cache=args.results / "classifiers",
+            sheet=args.sheets and args.sheets / f"{name}.png",
         )
         for dataset in datasets.values():
             path = record(args.out, experiment, dataset, name=name)
             print(f"{path}: {name}, {len(paths)} of {sum(r.name == name for r in chosen)} seeds")
-        if args.sheets is not None:
-            sample_sheet(args.sheets / f"{name}.png", paths[0], source)
     return 0 if sum(map(len, found.values())) == len(chosen) else 1
 
 

@@ -105,14 +105,46 @@ def test_the_classifier_learns_rejects_and_is_cached(source, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def analysed(source, tmp_path_factory):
+def trained(source, tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs")
-    paths = [
+    return [
         train(RunConfig.of("tiny", seed=s, **TINY), source, folder / str(s), report=lambda line: None)
         for s in (0, 1)
     ]
-    return analyse(paths, source, campaign="smoke", command="none", cache=folder)
+
+
+@pytest.fixture(scope="module")
+def analysed(source, trained):
+    return analyse(trained, source, campaign="smoke", command="none", cache=trained[0].parents[1])
+
+
+def test_runs_that_did_not_measure_step_0_are_recorded_alike(source, trained, analysed, tmp_path):
+    with np.load(trained[1]) as file:
+        arrays = {n: file[n] for n in file.files}
+    assert arrays["probe/0/test_loss"].shape == (2, 6, 12)
+    old = tmp_path / "raw.npz"
+    np.savez(old, **{n: a for n, a in arrays.items() if not n.startswith("probe/0/")})
+    paths = [trained[0], old]
+    _, found = analyse(paths, source, campaign="smoke", command="none", cache=trained[0].parents[1])
+    for kind, dataset in analysed[1].items():
+        xr.testing.assert_identical(dataset.drop_attrs(), found[kind].drop_attrs())
+
+
+def test_the_images_are_prepared_once(source, trained, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    asked = []
+
+    def counted(config, source, *, seed, n_held_out):
+        asked.append((seed, n_held_out))
+        return prepare(config, source, seed=seed, n_held_out=n_held_out)
+
+    monkeypatch.setattr("diffclaims.unet.record.analyse.prepare", counted)
+    sheet = tmp_path / "a.png"
+    cache = trained[0].parents[1]
+    analyse(trained, source, campaign="smoke", command="none", cache=cache, sheet=sheet)
+    assert [seed for seed, _ in asked] == [0, 1]
+    assert sheet.exists()
 
 
 def test_a_run_becomes_valid_datasets(analysed):

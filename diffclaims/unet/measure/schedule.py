@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Schedule:
-    """Steps after which losses are probed, images sampled, and U-turns run.
+    """Steps after which losses are probed (0: before the first), images sampled, and U-turns run.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Schedule:
 
     def __init__(self, config: RunConfig) -> None:
         total = config.optimizer.steps
-        self.probes = frozenset(config.probe.steps(total))
+        self.probes = frozenset({0, *config.probe.steps(total)})
         self.samples = frozenset(max(1, round(f * total)) for f in config.sample.sample_at)
         self.uturns = frozenset(max(1, round(f * total)) for f in config.sample.uturn_at)
 

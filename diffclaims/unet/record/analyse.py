@@ -21,22 +21,20 @@ from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import SCHEMAS, stamp
 from diffclaims.times import definitions
 from diffclaims.times.networks import ClassImages, Curves
-from diffclaims.unet.data.data_set import LabelledImages, part_of
+from diffclaims.unet.data.data_set import LabelledImages
 from diffclaims.unet.data.prepare import PreparedData, prepare
 from diffclaims.unet.measure.classifier import Classifier, train_classifier
-from diffclaims.unet.measure.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.measure.probes import Probe
-from diffclaims.unet.measure.sampling import SAMPLERS
 from diffclaims.unet.measure.wiener import ClassMoments
 from diffclaims.unet.model.objective import NetworkDenoiser
 from diffclaims.unet.model.randomness import mix
 from diffclaims.unet.record.raw import Floats, RawRun, experiment_of
+from diffclaims.unet.record.samples import count_real, sample_dataset
+from diffclaims.unet.record.sheets import sample_sheet
 from diffclaims.unet.record.uturns import speciation
 
 #: Resamplings of the images behind the standard errors of times, and how many of them are kept.
 BOOTSTRAPS, KEPT_BOOTSTRAPS = 200, 50
-#: Real held-out images per class behind copy radii and feature distances.
-N_REAL = 1000
 
 
 def _standard_error(x: Floats) -> Floats:
@@ -92,16 +90,20 @@ def _ln_spread(samples: Floats) -> Floats:
     return np.where(np.isfinite(high), half, np.inf)
 
 
-def run_datasets(run: RawRun, source: LabelledImages, classifier: Classifier | None) -> dict[str, xr.Dataset]:
-    """Analyse one run: datasets by kind, without the seed dimension."""
+def run_datasets(
+    run: RawRun, data: PreparedData, classifier: Classifier | None, n_real: int
+) -> dict[str, xr.Dataset]:
+    """Analyse one run by its images, of which `n_real` a class are compared with samples.
+
+    Returns datasets by kind, without the seed dimension.
+    """
     cfg = run.config
-    needed = max(cfg.probe.n_eval, cfg.sample.uturn_starts)
-    data = prepare(cfg.data, source, seed=cfg.seed, n_held_out=needed)
     if list(data.counts) != run.info["counts"]:
         raise AssertionError("the run was trained on other data")
     moments = tuple(ClassMoments.of(x) for x in data.population)
     levels = np.asarray(cfg.probe.levels)
-    run = _with_start(run, data, moments)
+    # Runs of before did not measure it.
+    run = run if run.steps[0] == 0 else _with_start(run, data, moments)
     wiener = np.stack([m.wiener_loss(levels) for m in moments])
     isotropic = np.stack([m.isotropic_loss(levels) for m in moments])
     low = np.isin(cfg.probe.levels, cfg.probe.low)
@@ -147,7 +149,11 @@ def run_datasets(run: RawRun, source: LabelledImages, classifier: Classifier | N
 
     out["times"] = _times_dataset(images, curves, data.classes, levels, seed=cfg.seed)
     if classifier is not None and run.samples:
-        out |= _sample_datasets(run, data, moments, source, classifier)
+        real = data.held_out[:, :n_real]
+        samples = sample_dataset(run, data, classifier, real)
+        out |= {} if samples is None else {"samples": samples}
+        if any("uturns" in found for found in run.samples.values()):
+            out["speciation"] = speciation(run, data, moments, classifier, real=real)
     return out
 
 
@@ -199,70 +205,6 @@ def _times_dataset(
             "noise_level": levels,
         },
     )
-
-
-def _sample_datasets(
-    run: RawRun,
-    data: PreparedData,
-    moments: tuple[ClassMoments, ...],
-    source: LabelledImages,
-    classifier: Classifier,
-) -> dict[str, xr.Dataset]:
-    cfg, k_all = run.config, len(data.classes)
-    out: dict[str, xr.Dataset] = {}
-    # The same preparation, with all real test images that are left.
-    n_real = min(
-        N_REAL,
-        *(int((source.test_labels == cfg.data.source.label(c)).sum() // part_of(c)[2]) for c in data.classes),
-    )
-    real = prepare(cfg.data, source, seed=cfg.seed, n_held_out=n_real - 5).held_out
-    radii = np.array([copy_radius(real[k], data.of_class(k)) for k in range(k_all)])
-    share = np.array(data.counts) / sum(data.counts)
-    rng = np.random.default_rng(mix(cfg.seed, 101))
-    drawn = np.asarray(rng.choice(np.arange(k_all), size=real.shape[1], p=share)).tolist()
-    mixed = classifier(np.stack([real[k][i] for i, k in enumerate(drawn)]))[1]
-    unit = mixed.std(axis=0) + 1e-9  # features in units of their spread over real images
-
-    steps = [s for s, found in sorted(run.samples.items()) if f"samples_{SAMPLERS[0]}" in found]
-    if steps:
-        shape = (len(SAMPLERS), len(steps))
-        per_class = {
-            n: np.full((*shape, k_all), np.nan)
-            for n in ("memorized_fraction", "copied_fraction", "class_share")
-        }
-        distinct = np.zeros((*shape, k_all), dtype=np.int64)
-        whole = {n: np.full(shape, np.nan) for n in ("rejected_share", "frechet_distance", "kernel_distance")}
-        for i, sampler in enumerate(SAMPLERS):
-            for j, step in enumerate(steps):
-                images = run.samples[step][f"samples_{sampler}"].astype(np.float32)
-                label = classifier.classes_of(images, [cfg.data.source.label(c) for c in data.classes])
-                copies = find_copies(images, label, data.train, data.labels, radii)
-                per_class["memorized_fraction"][i, j] = copies.memorized
-                per_class["copied_fraction"][i, j] = copies.copied
-                per_class["class_share"][i, j] = copies.count / len(images)
-                distinct[i, j] = copies.distinct
-                whole["rejected_share"][i, j] = (label == k_all).mean()
-                features = classifier(images)[1]
-                whole["frechet_distance"][i, j] = frechet_distance(features / unit, mixed / unit)
-                whole["kernel_distance"][i, j] = kernel_distance(features / unit, mixed / unit)
-        dims = ("sampler", "sample_time", "class")
-        out["samples"] = xr.Dataset(
-            {
-                **{n: (dims, v) for n, v in per_class.items()},
-                "distinct_copies": (dims, distinct),
-                "copy_radius": (("class",), radii),
-                "training_share": (("class",), share),
-                **{n: (dims[:2], v) for n, v in whole.items()},
-            },
-            {
-                "sampler": list(SAMPLERS),
-                "sample_time": np.array(steps, dtype=np.float64),
-                "class": list(data.classes),
-            },
-        )
-    if any("uturns" in found for found in run.samples.values()):
-        out["speciation"] = speciation(run, data, moments, classifier, real=real)
-    return out
 
 
 _LONG_NAMES = {
@@ -331,7 +273,13 @@ def combine(datasets: Sequence[xr.Dataset], seeds: Sequence[int]) -> xr.Dataset:
 
 
 def analyse(
-    paths: Sequence[Path], source: LabelledImages, *, campaign: str, command: str, cache: Path | None = None
+    paths: Sequence[Path],
+    source: LabelledImages,
+    *,
+    campaign: str,
+    command: str,
+    cache: Path | None = None,
+    sheet: Path | None = None,
 ) -> tuple[Experiment, dict[str, xr.Dataset]]:
     """Analyse the finished runs of one experiment.
 
@@ -346,6 +294,8 @@ def analyse(
         What made them, kept in the attributes.
     cache : Path, optional
         Folder for the classifier.
+    sheet : Path, optional
+        PNG for samples of the first run.
 
     Returns
     -------
@@ -360,11 +310,19 @@ def analyse(
     # Two parts of one class are the same to the classifier: nothing that needs it is measured then.
     if any(r.samples for r in all_runs) and len(set(labels)) == len(labels):
         classifier = train_classifier(source, first.data, cache=cache)
-    analysed = [run_datasets(r, source, classifier) for r in all_runs]
     seeds = [r.config.seed for r in all_runs]
-    # The same for every seed, and long to make of many pixels.
-    drawn = prepare(first.data, source, seed=first.seed, n_held_out=2)
-    experiment = experiment_of(first, drawn)
+    n_real = count_real(first, source) if classifier else 0
+    needed = max(n_real, first.probe.n_eval, first.sample.uturn_starts)
+    analysed = []
+    # Prepared once, with all that anything takes, and let go before the next.
+    for run in all_runs:
+        data = prepare(first.data, source, seed=run.config.seed, n_held_out=needed)
+        if run is all_runs[0]:
+            # The same for every seed, and long to make of many pixels.
+            experiment = experiment_of(first, data)
+            if sheet is not None:
+                sample_sheet(sheet, run, data)
+        analysed.append(run_datasets(run, data, classifier, n_real))
     config = {k: v for k, v in first.to_dict().items() if k != "seed"}
     info = all_runs[0].info
     attrs = provenance(

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from diffclaims.storage.files import write_atomic
-from diffclaims.unet.data.data_set import LabelledImages
-from diffclaims.unet.data.prepare import prepare
+from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.sampling import SAMPLERS
 from diffclaims.unet.record.raw import RawRun
 
@@ -22,7 +21,7 @@ COLUMNS, ROWS, PAIRS = 16, 3, 16
 LEAST_SIDE = 42
 
 
-def sample_sheet(path: Path, raw: Path, source: LabelledImages) -> None:
+def sample_sheet(path: Path, run: RawRun, data: PreparedData) -> None:
     """Write the last stochastic samples of a run as a small grey PNG.
 
     Above: samples as they came. Below, after a white line: those nearest to a training image in units of the
@@ -32,17 +31,15 @@ def sample_sheet(path: Path, raw: Path, source: LabelledImages) -> None:
     ----------
     path : Path
         Of the PNG.
-    raw : Path
-        Of the run.
-    source : LabelledImages
+    run : RawRun
+    data : PreparedData
         What it was trained on.
     """
-    run = RawRun.read(raw)
     step = max((s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found), default=None)
     if step is None:
         return
     samples = run.samples[step][f"samples_{SAMPLERS[0]}"].astype(np.float32).mean(axis=1)
-    train = prepare(run.config.data, source, seed=run.config.seed, n_held_out=1).train.mean(axis=1)
+    train = data.train.mean(axis=1)
     flat = [x.reshape(len(x), -1).astype(np.float64) for x in (samples, train)]
     distance = cdist(*flat)
     two = np.partition(distance, 1, axis=1)[:, :2]

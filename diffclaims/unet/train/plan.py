@@ -62,7 +62,7 @@ class Cost:
     once, start : float
         Of the process, and of each run before its first step is warm.
     aside : mapping of int to (float, float)
-        By the number of classes: what is no training, of a run and of each of its snapshots.
+        By the number of classes: what is no training, of a run and of each of its snapshots, step 0 included.
     at_once : int
     """
 
@@ -76,7 +76,7 @@ class Cost:
     def apart(self, run: RunConfig) -> float:
         """Seconds of a run in which nothing is trained."""
         each, snapshot = self.aside[len(run.data.classes)]
-        return self.start + each + snapshot * len(set(run.probe.steps(run.optimizer.steps)))
+        return self.start + each + snapshot * (1 + len(run.probe.steps(run.optimizer.steps)))
 
     def seconds(self, found: Sequence[RunConfig]) -> float:
         """Seconds of all runs; the longest is counted once more, as if it were alone at the end."""

@@ -167,6 +167,8 @@ class Run:
     def advance(self) -> None:
         """Take one step, and do what is due after it: measure, save, report."""
         with on(self._stream):
+            if self.step == 0:
+                self._measure()
             began = time.monotonic()
             loss = self._stepper(self.step)
             self.step += 1
