@@ -1,6 +1,11 @@
-"""Arrays from a user, as double precision, or one clear error."""
+"""Arrays and settings from a user: checked, or one clear error."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,3 +47,50 @@ def probabilities(name: str, value: ArrayLike) -> Floats:
             f"divide them by {total:.12g} if they are meant as proportions",
         )
     return array
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a setting must be, said beside its field: ``width: int = setting(16, at_least(4))``."""
+
+    #: A phrase that follows "must".
+    text: str
+    holds: Callable[[Any], bool]
+    fix: str
+
+    def check(self, name: str, value: object) -> None:
+        """Refuse a value beyond the limit."""
+        if not self.holds(value):
+            raise InvalidInput.of(name, value, self.text, self.fix)
+
+
+def setting(default: Any, limit: Limit) -> Any:
+    """Return the field of a dataclass with a default and a limit, which `check_settings` holds it to."""
+    return dataclasses.field(default=default, metadata={"limit": limit})
+
+
+def check_settings(settings: Any) -> None:
+    """Hold every field of a dataclass to its limit.
+
+    Raises
+    ------
+    InvalidInput
+        For the first value that lies beyond its own.
+    """
+    for field in dataclasses.fields(settings):
+        if "limit" in field.metadata:
+            field.metadata["limit"].check(field.name, getattr(settings, field.name))
+
+
+def at_least(low: float) -> Limit:
+    """Return the limit of numbers from `low` on."""
+    return Limit(f"be at least {low:g}", lambda v: v >= low, "raise it")
+
+
+#: The limit of numbers above 0.
+POSITIVE = Limit("be positive", lambda v: v > 0, "raise it")
+
+
+def one_of(*words: str) -> Limit:
+    """Return the limit of settings that are one of a few words."""
+    return Limit(f"be {', '.join(words[:-1])} or {words[-1]}", lambda v: v in words, "choose one")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.validate import POSITIVE, Limit, at_least, check_settings, one_of, setting
 from diffclaims.unet.data.choice import DataConfig
 from diffclaims.unet.data.registry import DEFAULT
 
@@ -20,35 +21,31 @@ from diffclaims.unet.data.registry import DEFAULT
 CONFIG_VERSION = 1
 
 
-def _check(ok: bool, what: str, value: object, limit: str, fix: str) -> None:
-    if not ok:
-        raise InvalidInput.of(what, value, limit, fix)
-
-
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """The U-Net: channels at the first level, their multiples further down, sides with attention."""
 
-    width: int = 16
-    multipliers: tuple[int, ...] = (1, 3)
+    width: int = setting(
+        16,
+        Limit(
+            "be a positive multiple of 4",
+            lambda v: v >= 4 and v % 4 == 0,
+            "group norms need it; give 8, 16, 32, ...",
+        ),
+    )
+    multipliers: tuple[int, ...] = setting(
+        (1, 3),
+        Limit(
+            "be positive integers, one a level",
+            lambda v: len(v) >= 1 and min(v) >= 1,
+            "give for example (1, 2, 2)",
+        ),
+    )
     attention: tuple[int, ...] = (7,)
     embedding: int = 64
 
     def __post_init__(self) -> None:
-        _check(
-            self.width >= 4 and self.width % 4 == 0,
-            "width",
-            self.width,
-            "be a positive multiple of 4",
-            "group norms need it; give 8, 16, 32, ...",
-        )
-        _check(
-            len(self.multipliers) >= 1 and min(self.multipliers) >= 1,
-            "multipliers",
-            self.multipliers,
-            "be positive integers, one a level",
-            "give for example (1, 2, 2)",
-        )
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,59 +65,37 @@ class ObjectiveConfig:
         Scale of the data in the preconditioning (pixels in [-1, 1]).
     """
 
-    objective: str = "edm"
-    noise: str = "log-uniform"
-    sigma_min: float = 0.1
+    objective: str = setting("edm", one_of("edm", "eps"))
+    noise: str = setting("log-uniform", one_of("log-uniform", "ddpm-uniform", "fixed"))
+    sigma_min: float = setting(0.1, POSITIVE)
     sigma_max: float = 8.0
-    sigma_fixed: float = 0.35
-    sigma_data: float = 0.5
+    sigma_fixed: float = setting(0.35, POSITIVE)
+    sigma_data: float = setting(0.5, POSITIVE)
 
     def __post_init__(self) -> None:
-        _check(self.objective in ("edm", "eps"), "objective", self.objective, "be edm or eps", "choose one")
-        _check(
-            self.noise in ("log-uniform", "ddpm-uniform", "fixed"),
-            "noise",
-            self.noise,
-            "be log-uniform, ddpm-uniform or fixed",
-            "choose one",
-        )
-        _check(
-            0 < self.sigma_min < self.sigma_max,
-            "sigma_min",
-            self.sigma_min,
-            "lie in (0, sigma_max)",
-            "lower it",
-        )
-        _check(
-            self.sigma_fixed > 0 and self.sigma_data > 0,
-            "sigma_fixed, sigma_data",
-            (self.sigma_fixed, self.sigma_data),
-            "be positive",
-            "give noise levels in pixel units",
-        )
+        check_settings(self)
+        if not self.sigma_min < self.sigma_max:
+            raise InvalidInput.of("sigma_min", self.sigma_min, "lie in (0, sigma_max)", "lower it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """Plain optimizer, constant rate after a warm-up; neither averaging nor decay, which move times."""
 
-    optimizer: str = "adam"
-    rate: float = 1e-3
-    warmup: int = 50
-    momentum: float = 0.0
-    batch: int = 64
-    steps: int = 3000
+    optimizer: str = setting("adam", one_of("adam", "sgd"))
+    rate: float = setting(1e-3, POSITIVE)
+    warmup: int = setting(50, at_least(0))
+    momentum: float = setting(0.0, Limit("lie in [0, 1)", lambda v: 0 <= v < 1, "lower it"))
+    batch: int = setting(64, at_least(1))
+    steps: int = setting(3000, at_least(1))
 
     def __post_init__(self) -> None:
-        _check(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "be adam or sgd", "choose one")
-        _check(
-            self.rate > 0 and self.batch >= 1 and self.steps >= 1 and self.warmup >= 0,
-            "rate, batch, steps, warmup",
-            (self.rate, self.batch, self.steps, self.warmup),
-            "be positive",
-            "raise them",
-        )
-        _check(0 <= self.momentum < 1, "momentum", self.momentum, "lie in [0, 1)", "lower it")
+        check_settings(self)
+
+
+def _increasing(levels: tuple[float, ...]) -> bool:
+    steps = np.diff(np.asarray((0.0, *levels)))
+    return bool(levels) and bool((steps > 0).all())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,47 +114,26 @@ class ProbeConfig:
         Number of log-spaced snapshots, and the step of the first.
     """
 
-    levels: tuple[float, ...] = (0.2, 0.35, 0.6, 1.0, 1.8, 3.0)
+    levels: tuple[float, ...] = setting(
+        (0.2, 0.35, 0.6, 1.0, 1.8, 3.0), Limit("be positive and increasing", _increasing, "sort them")
+    )
     low: tuple[float, ...] = (0.2, 0.35, 0.6)
-    n_eval: int = 128
-    snapshots: int = 30
-    first_snapshot: int = 20
+    n_eval: int = setting(128, Limit("lie in 2..1000", lambda v: 2 <= v <= 1000, "lower it"))
+    snapshots: int = setting(30, at_least(2))
+    first_snapshot: int = setting(20, at_least(1))
 
     def __post_init__(self) -> None:
-        levels = np.asarray(self.levels, dtype=float)
-        _check(
-            levels.size > 0 and bool((levels > 0).all()) and bool((np.diff(levels) > 0).all()),
-            "levels",
-            self.levels,
-            "be positive and increasing",
-            "sort them",
-        )
-        _check(
-            bool(self.low) and set(self.low) <= set(self.levels),
-            "low",
-            self.low,
-            "be some of `levels`",
-            f"choose from {self.levels}",
-        )
-        _check(
-            2 <= self.n_eval <= 1000,
-            "n_eval",
-            self.n_eval,
-            "lie in 2..1000",
-            "lower it",
-        )
-        _check(
-            self.snapshots >= 2 and self.first_snapshot >= 1,
-            "snapshots, first_snapshot",
-            (self.snapshots, self.first_snapshot),
-            "be at least 2 and 1",
-            "raise them",
-        )
+        check_settings(self)
+        if not self.low or not set(self.low) <= set(self.levels):
+            raise InvalidInput.of("low", self.low, "be some of `levels`", f"choose from {self.levels}")
 
     def steps(self, last: int) -> tuple[int, ...]:
         """Steps of the snapshots, log-spaced from the first to `last`, distinct."""
         first = min(self.first_snapshot, last)
         return tuple(sorted({int(s) for s in np.rint(np.geomspace(first, last, self.snapshots))}))
+
+
+_SHARES = Limit("hold shares of the steps in (0, 1]", lambda v: all(0 < x <= 1 for x in v), "correct them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,30 +143,16 @@ class SampleConfig:
     Empty tuples measure nothing. `uturn_returns` backward runs start from each noised image.
     """
 
-    sample_at: tuple[float, ...] = (1 / 3, 1.0)
-    n_samples: int = 128
-    sampler_steps: int = 24
-    uturn_at: tuple[float, ...] = (1.0,)
+    sample_at: tuple[float, ...] = setting((1 / 3, 1.0), _SHARES)
+    n_samples: int = setting(128, at_least(8))
+    sampler_steps: int = setting(24, at_least(4))
+    uturn_at: tuple[float, ...] = setting((1.0,), _SHARES)
     uturn_levels: tuple[float, ...] = (0.6, 1.0, 1.5, 2.0, 2.75, 3.5, 4.5, 5.5, 6.5, 8.0)
-    uturn_starts: int = 32
-    uturn_returns: int = 4
+    uturn_starts: int = setting(32, at_least(2))
+    uturn_returns: int = setting(4, at_least(1))
 
     def __post_init__(self) -> None:
-        for name in ("sample_at", "uturn_at"):
-            value = getattr(self, name)
-            _check(
-                all(0 < v <= 1 for v in value), name, value, "hold shares of the steps in (0, 1]", "fix it"
-            )
-        _check(
-            self.n_samples >= 8
-            and self.sampler_steps >= 4
-            and self.uturn_starts >= 2
-            and self.uturn_returns >= 1,
-            "n_samples, sampler_steps, uturn_starts, uturn_returns",
-            (self.n_samples, self.sampler_steps, self.uturn_starts, self.uturn_returns),
-            "be at least 8, 4, 2 and 1",
-            "raise them",
-        )
+        check_settings(self)
 
 
 _SECTIONS: dict[str, Any] = {
@@ -229,8 +169,16 @@ _SECTIONS: dict[str, Any] = {
 class RunConfig:
     """One training run. A seed means a new subset of the images and a new initialization."""
 
-    name: str
-    seed: int = 0
+    name: str = field(
+        metadata={
+            "limit": Limit(
+                "hold letters, digits, '-', '_' and '.' only",
+                lambda v: bool(v) and all(c.isalnum() or c in "-_." for c in v),
+                "it names a folder",
+            )
+        }
+    )
+    seed: int = setting(0, at_least(0))
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -239,32 +187,22 @@ class RunConfig:
     sample: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
-        _check(
-            bool(self.name) and all(c.isalnum() or c in "-_." for c in self.name),
-            "name",
-            self.name,
-            "hold letters, digits, '-', '_' and '.' only",
-            "it names a folder",
-        )
-        _check(self.seed >= 0, "seed", self.seed, "be 0 or above", "give a non-negative integer")
-        samples = self.sample.sample_at or self.sample.uturn_at
-        _check(
-            self.objective.noise != "fixed" or not samples,
-            "noise",
-            self.objective.noise,
-            "not be fixed where images are sampled, which needs all levels",
-            "set sample_at and uturn_at to nothing",
-        )
-        side = self.data.resolution
-        for _ in self.network.multipliers[1:]:
-            _check(
-                side % 2 == 0,
+        check_settings(self)
+        if self.objective.noise == "fixed" and (self.sample.sample_at or self.sample.uturn_at):
+            raise InvalidInput.of(
+                "noise",
+                self.objective.noise,
+                "not be fixed where images are sampled, which needs all levels",
+                "set sample_at and uturn_at to nothing",
+            )
+        side, levels = self.data.resolution, len(self.network.multipliers)
+        if side % 2 ** (levels - 1):
+            raise InvalidInput.of(
                 "multipliers",
                 self.network.multipliers,
-                f"not halve an odd side (resolution {self.data.resolution})",
+                f"not halve an odd side (resolution {side})",
                 "use fewer levels",
             )
-            side //= 2
         self.data.counts()
 
     @classmethod

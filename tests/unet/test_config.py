@@ -72,6 +72,19 @@ def test_values_out_of_range_are_refused(settings):
         RunConfig.of("x", **settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"batch": 0}, "batch = 0: batch must be at least 1; raise it"),
+     ({"rate": float("nan")}, "rate = nan: rate must be positive; raise it"),
+     ({"uturn_starts": 1}, "uturn_starts = 1: uturn_starts must be at least 2; raise it"),
+     ({"noise": "cosine"}, "noise must be log-uniform, ddpm-uniform or fixed; choose one"),
+     ({"sigma_min": 9.0}, r"sigma_min must lie in \(0, sigma_max\); lower it")],
+)  # fmt: skip
+def test_each_limit_is_told_of_its_own_setting(settings, message):
+    with pytest.raises(InvalidInput, match=message):
+        RunConfig.of("x", **settings)
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "a b"])
 def test_names_are_those_of_folders(name):
     with pytest.raises(InvalidInput, match="name ="):

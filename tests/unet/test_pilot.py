@@ -168,8 +168,8 @@ def test_time_is_that_of_training_and_of_all_else():
     # Two snapshots, and what is measured before the first step.
     assert c.apart(one) == pytest.approx(0.5 + 1 + 3 * 0.05)
     # The longest run is counted again, as if it were alone.
-    assert c.seconds([one, one]) == pytest.approx(5 + 2 * 1.6 + 20 + 20)
-    assert c.beside(one) == pytest.approx(8 * (10 + 1.6))
+    assert c.seconds([one, one]) == pytest.approx(5 + 2 * 1.65 + 20 + 20)
+    assert c.beside(one) == pytest.approx(8 * (10 + 1.65))
 
 
 @settings(max_examples=25)

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.validate import at_least, check_settings, one_of, setting
 from diffclaims.unet.data.data_set import DataSet
 from diffclaims.unet.data.registry import DEFAULT, data_set
-
-
-def _check(ok: bool, what: str, value: object, limit: str, fix: str) -> None:
-    if not ok:
-        raise InvalidInput.of(what, value, limit, fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,70 +40,46 @@ class DataConfig:
 
     classes: tuple[str, ...] = ("Bag", "Trouser")
     weights: tuple[float, ...] = ()
-    size: int = 64
-    size_of: str = "n_class"
+    size: int = setting(64, at_least(2))
+    size_of: str = setting("n_class", one_of("n_total", "n_majority", "n_class"))
     resolution: int = 14
-    control: str = "none"
+    control: str = setting("none", one_of("none", "variance-swap", "variance-mirror"))
     dataset: str = DEFAULT
 
     def __post_init__(self) -> None:
+        check_settings(self)
         for name in self.classes:
             self.source.label(name)
-        k = len(self.classes)
-        _check(
-            k >= 1 and len(set(self.classes)) == k,
-            "classes",
-            self.classes,
-            "name each class once",
-            f"choose from {', '.join(self.source.classes)}",
-        )
+        k, sides = len(self.classes), sorted(self.source.resolutions)
         if not self.weights:
             object.__setattr__(self, "weights", tuple(1.0 / k for _ in range(k)))
         w = np.asarray(self.weights, dtype=float)
-        _check(
-            w.size == k and bool((w > 0).all()) and abs(float(w.sum()) - 1) < 1e-9,
-            "weights",
-            self.weights,
-            f"be {k} positive numbers that sum to 1",
-            "give one weight for each class",
-        )
-        _check(
-            self.size_of in ("n_total", "n_majority", "n_class"),
-            "size_of",
-            self.size_of,
-            "be n_total, n_majority or n_class",
-            "say what `size` counts",
-        )
-        _check(
-            self.size_of != "n_class" or float(np.ptp(w)) < 1e-12,
-            "size_of",
-            self.size_of,
-            "be n_total or n_majority when weights differ",
-            "say which number stays fixed",
-        )
-        _check(self.size >= 2, "size", self.size, "be at least 2", "give a number of training images")
-        sides = self.source.resolutions
-        _check(
-            self.resolution in sides,
-            "resolution",
-            self.resolution,
-            f"be {' or '.join(map(str, sorted(sides)))}",
-            "choose one",
-        )
-        _check(
-            self.control in ("none", "variance-swap", "variance-mirror"),
-            "control",
-            self.control,
-            "be none, variance-swap or variance-mirror",
-            "choose one",
-        )
-        _check(
-            self.control == "none" or k == 2,
-            "control",
-            self.control,
-            "be none unless there are two classes",
-            "name two classes",
-        )
+        weighted = w.size == k and bool((w > 0).all()) and abs(float(w.sum()) - 1) < 1e-9
+        # What no setting can be held to alone.
+        for ok, name, limit, fix in (
+            (len(set(self.classes)) == k >= 1, "classes", "name each class once", "choose others"),
+            (weighted, "weights", f"be {k} positive numbers that sum to 1", "give one weight for each class"),
+            (
+                self.size_of != "n_class" or not w.size or float(np.ptp(w)) < 1e-12,
+                "size_of",
+                "be n_total or n_majority when weights differ",
+                "say which number stays fixed",
+            ),
+            (
+                self.resolution in sides,
+                "resolution",
+                f"be {' or '.join(map(str, sides))}",
+                "choose one",
+            ),
+            (
+                self.control == "none" or k == 2,
+                "control",
+                "be none unless there are two classes",
+                "name two classes",
+            ),
+        ):
+            if not ok:
+                raise InvalidInput.of(name, getattr(self, name), limit, fix)
 
     @property
     def source(self) -> DataSet:
