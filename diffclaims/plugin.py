@@ -21,68 +21,62 @@ if TYPE_CHECKING:
     from diffclaims.suite.runner import Row
 from diffclaims.suite.session import CLAIM_FILES, EXPLORED, PROPERTY, ClaimCase, Param, Session
 
+#: Options by name.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "subject": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME",
+        "help": "Check the claims on this subject only: a registered name or package.module:OBJECT; repeatable "
+        "(default: all that can run here).",
+    },
+    "live": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME",
+        "help": "Measure this subject even where that takes long, in place of its recordings; repeatable.",
+    },
+    "baselines": {
+        "default": "check",
+        "metavar": "{check,update,off}",
+        "help": "Compare with the recorded results (default), record them again, or do neither.",
+    },
+    "claims-report": {
+        "metavar": "PATH",
+        "help": "Write all verdicts to PATH.json and PATH.nc.",
+    },
+    "strict-claims": {
+        "action": "store_true",
+        "default": False,
+        "help": "An inconclusive verdict fails.",
+    },
+    "list-claims": {
+        "action": "store_true",
+        "default": False,
+        "help": "List the claims, their cases and the subjects, and stop.",
+    },
+    "explore": {
+        "action": "store_true",
+        "default": False,
+        "help": "Also search the regime of each claim for its weakest margin and for counterexamples.",
+    },
+    "examples": {
+        "default": "50",
+        "metavar": "N",
+        "help": "Cases that --explore tries for each claim and subject (default: 50).",
+    },
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; each also has a long form, in case another plugin has taken the short one."""
     group = parser.getgroup("diffclaims", "claims about how classes are learned")
-
-    def add(name: str, **attributes: Any) -> None:
+    for name, attributes in OPTIONS.items():
         dest = f"diffclaims_{name.replace('-', '_')}"
         try:
             group.addoption(f"--{name}", f"--diffclaims-{name}", dest=dest, **attributes)
         except ValueError:
             group.addoption(f"--diffclaims-{name}", dest=dest, **attributes)
-
-    add(
-        "subject",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="Check the claims on this subject only: a registered name or package.module:OBJECT; repeatable "
-        "(default: all that can run here).",
-    )
-    add(
-        "live",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="Measure this subject even where that takes long, in place of its recordings; repeatable.",
-    )
-    add(
-        "baselines",
-        default="check",
-        metavar="{check,update,off}",
-        help="Compare with the recorded results (default), record them again, or do neither.",
-    )
-    add(
-        "claims-report",
-        metavar="PATH",
-        help="Write all verdicts to PATH.json and PATH.nc.",
-    )
-    add(
-        "strict-claims",
-        action="store_true",
-        default=False,
-        help="An inconclusive verdict fails.",
-    )
-    add(
-        "list-claims",
-        action="store_true",
-        default=False,
-        help="List the claims, their cases and the subjects, and stop.",
-    )
-    add(
-        "explore",
-        action="store_true",
-        default=False,
-        help="Also search the regime of each claim for its weakest margin and for counterexamples.",
-    )
-    add(
-        "examples",
-        default="50",
-        metavar="N",
-        help="Cases that --explore tries for each claim and subject (default: 50).",
-    )
     parser.addini(CLAIM_FILES, "Folder of the claim files; the baselines lie beside it.", default="")
 
 

@@ -18,7 +18,7 @@ from diffclaims.errors import DiffclaimsError, InvalidInput, SolveFailed
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.schema import validate
-from diffclaims.studies import points, shares
+from diffclaims.studies import points, share_report, shares
 from diffclaims.studies.maps.checkpoint import Checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -166,11 +166,11 @@ def test_a_point_that_cannot_be_measured_is_not_counted_as_held(monkeypatch, err
     assert found["verdict"].values[:2].tolist() == ["not run"] * 2
     assert found["reason"].values[:2].tolist() == ["SolveFailed: no solution"] * 2
     assert np.isnan(found["margin"].values[:2]).all()
-    inside, outside = shares.summary(found)
+    inside, outside = share_report.summary(found)
     assert (inside.points, inside.measured, inside.held) == (2, 0, 0)
     assert math.isnan(inside.share)
     assert outside.measured == 2
-    text = shares.report(found, [CLAIMS[CHEAP]])
+    text = share_report.report(found, [CLAIMS[CHEAP]])
     assert "none of 2 measured" in text
     assert "2 points inside not measured, one for: SolveFailed: no solution" in text
     assert list(json.loads(found.attrs["extremes"])[CHEAP]) == ["outside"]
@@ -179,10 +179,10 @@ def test_a_point_that_cannot_be_measured_is_not_counted_as_held(monkeypatch, err
 def test_what_fails_inside_is_printed_as_code(cheap):
     broken = cheap.copy(deep=True)
     broken["verdict"].values[:] = ["holds", "fails", "holds", *["holds"] * 3]
-    text = shares.report(broken, [CLAIMS[CHEAP]])
+    text = share_report.report(broken, [CLAIMS[CHEAP]])
     assert f"{CHEAP}: fails inside its regime" in text
     assert "GaussianMixture([" in text
-    share = shares.summary(broken)[0]
+    share = share_report.summary(broken)[0]
     assert (share.held, share.measured) == (2, 3)
     assert share.low < 2 / 3 < share.high
 
@@ -244,7 +244,7 @@ def test_the_record_is_of_the_points_that_are_drawn_today(recorded, claim):
     """A regime that moves needs another record."""
     live = [a.name for a in points.live_axes(claim.space)]
     for region in points.REGIONS:
-        rows = shares.rows_of(recorded, claim.id, region)
+        rows = share_report.rows_of(recorded, claim.id, region)
         drawn = points.points(claim, region)
         assert rows.sizes["point"] == len(drawn)
         found = rows["parameter"].sel(axis=live).values
@@ -253,7 +253,7 @@ def test_the_record_is_of_the_points_that_are_drawn_today(recorded, claim):
 
 def test_a_recorded_point_comes_out_as_recorded(recorded):
     claim = CLAIMS["variance-order"]
-    at = shares.extreme(recorded, claim.id, "inside")
+    at = share_report.extreme(recorded, claim.id, "inside")
     row = recorded.sel(point=at)
     known = {
         str(a): float(v) for a, v in zip(row["axis"].values, row["parameter"].values, strict=True) if v == v
@@ -262,12 +262,12 @@ def test_a_recorded_point_comes_out_as_recorded(recorded):
     assert again["verdict"] == row["verdict"].item() == "holds"
     assert again["margin"] == pytest.approx(row["margin"].item(), abs=2e-3)
     assert json.loads(recorded.attrs["extremes"])[claim.id]["inside"] == source.of_case(
-        shares.case_of(recorded, claim, at)
+        share_report.case_of(recorded, claim, at)
     )
 
 
 def test_every_claim_holds_at_all_points_inside_and_says_something(recorded):
-    found = {(s.claim, s.region): s for s in shares.summary(recorded)}
+    found = {(s.claim, s.region): s for s in share_report.summary(recorded)}
     for claim in CLAIMS:
         inside, outside = (found[claim, region] for region in points.REGIONS)
         assert inside.held == inside.measured == inside.points
@@ -277,7 +277,7 @@ def test_every_claim_holds_at_all_points_inside_and_says_something(recorded):
 
 def counts(recorded, claim):
     """What the page says of points outside: where, and of how many that were measured how many hold."""
-    rows = shares.rows_of(recorded, claim, "outside")
+    rows = share_report.rows_of(recorded, claim, "outside")
     verdict = rows["verdict"].values
 
     def of(where):
@@ -321,7 +321,7 @@ def counts(recorded, claim):
 
 def lines(recorded):
     """Rows of the table of the page, and what else it says in numbers."""
-    found = shares.summary(recorded)
+    found = share_report.summary(recorded)
     for inside, outside in zip(found[::2], found[1::2], strict=True):
         yield f"| {inside.claim} | {inside.points} + {outside.points} | {inside.text} | {outside.text} |"
         yield from counts(recorded, inside.claim)
@@ -336,7 +336,7 @@ def lines(recorded):
     assert (at["variance_ratio"] > 4).all()
     yield f"In all {failing.sizes['point']} points outside that fail"
     (case,) = (
-        shares.case_of(recorded, CLAIMS["spectrum"], int(p))
+        share_report.case_of(recorded, CLAIMS["spectrum"], int(p))
         for p, ratio in zip(failing["point"].values, at["variance_ratio"], strict=True)
         if ratio < 5
     )

@@ -10,7 +10,7 @@ import xarray as xr
 from diffclaims.plots.style import COLORS, _pyplot
 from diffclaims.storage.schema import validate
 from diffclaims.studies.points import REGIONS
-from diffclaims.studies.shares import Share, rows_of, summary
+from diffclaims.studies.share_report import Share, rows_of, summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Frame

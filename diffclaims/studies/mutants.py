@@ -257,14 +257,14 @@ def run(args: argparse.Namespace) -> int:
 def calibration_text(width: int) -> str:
     """What is recorded of how far verdicts can be trusted, or how to make it."""
     from diffclaims.studies import calibrate as calibration
-    from diffclaims.studies import error_rates, shares, wrongness
+    from diffclaims.studies import error_rates, share_report, shares, wrongness
 
     parts = []
     claims = list(chosen_claims())
     for file, report in (
         (wrongness.FILE, wrongness.report),
         (error_rates.FILE, error_rates.report),
-        (shares.FILE, functools.partial(shares.report, claims=claims)),
+        (shares.FILE, functools.partial(share_report.report, claims=claims)),
     ):
         path = locate.baselines_dir() / file
         if path.is_file():

@@ -156,9 +156,22 @@ def speciation(
                 mixture, points, times, d, k, quantiles, net, shifts[k]
             )
         more |= {"method": "sampled", "n_samples": per_replicate * REPLICATES, "n_replicates": REPLICATES}
-    diagonal, names = np.arange(n_classes), list(mixture.classes)
+    dataset = _dataset(list(mixture.classes), times, transition, transition_se, commitment, commitment_se)
+    return stamp(dataset, "speciation", provenance(subject="theory", seeds=seeds, **more))
+
+
+def _dataset(
+    names: list[Any],
+    times: Floats,
+    transition: Floats,
+    transition_se: Floats,
+    commitment: Floats,
+    commitment_se: Floats,
+) -> xr.Dataset:
+    """The answers as a dataset, with what returns beside where everything goes."""
+    diagonal = np.arange(len(names))
     dims, pair = ("class", "diffusion_time"), ("class", "to_class", "diffusion_time")
-    dataset = xr.Dataset(
+    return xr.Dataset(
         {
             "commitment": (dims, commitment),
             "commitment_stderr": (dims, commitment_se),
@@ -169,7 +182,6 @@ def speciation(
         },
         coords={"class": names, "to_class": names, "diffusion_time": times},
     )
-    return stamp(dataset, "speciation", provenance(subject="theory", seeds=seeds, **more))
 
 
 def _times(value: ArrayLike) -> Floats:
