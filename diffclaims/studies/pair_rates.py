@@ -12,9 +12,6 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from diffclaims.api.pairs import FEWEST_APART, FEWEST_CLASSES, Draws, Pairs, effect
 from diffclaims.api.verdict import Outcome
@@ -22,6 +19,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.studies.proportion import percent
+from diffclaims.terminal import rendered, table
 
 Floats = NDArray[np.float64]
 
@@ -143,20 +141,14 @@ def worst_share(found: xr.Dataset) -> float:
 
 def report(found: xr.Dataset, *, width: int = 120) -> str:
     """Return the rates as a table."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title="all pairs of classes that nothing orders: % that hold / % that fail, all of them wrong",
-        title_justify="left",
-    )
+    title = "all pairs of classes that nothing orders: % that hold / % that fail, all of them wrong"
+    shown = table(title=title)
     for head in ("times", "classes", *EFFECTS):
-        table.add_column(head, no_wrap=True)
+        shown.add_column(head, no_wrap=True)
     total = int(found.attrs["repetitions"])
     for kind in found["kind"].values:
         for n in found["n_classes"].values:
             shares = 100 * found["wrong"].sel(kind=kind, n_classes=n).values / total
-            table.add_row(str(kind), str(n), *(f"{holds:.2f} / {fails:.2f}" for holds, fails in shares))
-    console = Console(width=max(60, width), highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        console.print(table)
-        console.print(f"worst, with its 95 % interval: {percent(int(found['wrong'].max()), total)}")
-    return capture.get()
+            shown.add_row(str(kind), str(n), *(f"{holds:.2f} / {fails:.2f}" for holds, fails in shares))
+    worst = f"worst, with its 95 % interval: {percent(int(found['wrong'].max()), total)}"
+    return rendered(shown, worst, width=max(60, width))
