@@ -3,6 +3,7 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.interpolate import PchipInterpolator
 
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.problem.mixture import GaussianMixture
@@ -10,6 +11,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp, validate
 from diffclaims.theory.curves import learning_curves
+from diffclaims.times.crossing import _cubic, smooth_crossing
 from diffclaims.times.learning import learning_times
 
 TAU = np.geomspace(1e-2, 1e4, 121)
@@ -249,3 +251,36 @@ def test_six_times_are_enough():
 def test_not_curves():
     with pytest.raises(SubjectInvalid, match="learning_times"):
         learning_times(xr.Dataset())
+
+
+@given(st.integers(0, 10**6))
+def test_a_cell_has_the_monotone_cubic_of_scipy(seed):
+    rng = np.random.default_rng(seed)
+    n = rng.integers(2, 12)
+    x = np.cumsum(rng.uniform(0.1, 1, n))
+    y = rng.normal(size=(3, n)) if seed % 3 else np.round(rng.normal(size=(3, n)))
+    cell = rng.integers(0, n - 1, 3)
+    expected = PchipInterpolator(x, y, axis=-1).c[:, cell, np.arange(3)]
+    np.testing.assert_allclose(_cubic(x, y, cell), expected, rtol=1e-9, atol=1e-10)
+
+
+@given(st.integers(0, 10**6), st.floats(-1, 1))
+def test_a_crossing_is_the_first_root(seed, level):
+    rng = np.random.default_rng(seed)
+    x, y = np.cumsum(rng.uniform(0.1, 1, 9)), rng.normal(size=9)
+    at, slope = smooth_crossing(x, y, level)
+    roots = PchipInterpolator(x, y).solve(level, extrapolate=False)
+    if y[0] >= level:
+        assert at == x[0]
+    elif roots.size == 0:
+        assert at == slope == np.inf
+    else:
+        assert at == pytest.approx(roots[0], abs=1e-9)
+        assert slope == pytest.approx(float(PchipInterpolator(x, y).derivative()(at)), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_points_have_a_crossing_too(n):
+    x = np.arange(float(n))
+    np.testing.assert_array_equal(smooth_crossing(x, x[None] + 1, 0.5)[0], [0.0])
+    np.testing.assert_array_equal(smooth_crossing(x, x - 5, 0.5)[0], np.inf)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
 Floats = NDArray[np.float64]
 
 
-def smooth_crossing(x: Floats, y: Floats, level: float) -> Floats:
+def smooth_crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats]:
     """Return where smooth curves first reach a level, by a monotone cubic (PCHIP) between the points.
 
     Parameters
@@ -23,35 +22,76 @@ def smooth_crossing(x: Floats, y: Floats, level: float) -> Floats:
 
     Returns
     -------
-    ndarray, shape (...)
+    at : ndarray, shape (...)
         +inf if never reached; the first x if reached from the start.
+    slope : ndarray, shape (...)
+        Of the cubic there; +inf if never reached.
     """
+    shape, y = y.shape[:-1], y.reshape(-1, x.size)
     reached = y >= level
-    found = reached.any(axis=-1)
-    index = np.argmax(reached, axis=-1)
-    cell = np.clip(index - 1, 0, x.size - 2)
-    slopes = PchipInterpolator(x, y, axis=-1).derivative()(x)
+    found = np.flatnonzero(reached.any(axis=-1))
+    at, slope = np.full((2, len(y)), np.inf)
+    if found.size and x.size > 1:
+        index = np.argmax(reached[found], axis=-1)
+        cell = np.clip(index - 1, 0, x.size - 2)
+        c = _cubic(x, y[found], cell)
+        c[3] -= level
+        root = np.where(index == 0, 0.0, _root(c, x[cell + 1] - x[cell]))
+        at[found] = x[cell] + root
+        slope[found] = (3 * c[0] * root + 2 * c[1]) * root + c[2]
+    elif found.size:
+        at[found] = x[0]
+    return at.reshape(shape), slope.reshape(shape)
 
-    def pick(values: Floats, shift: int) -> Floats:
-        return np.take_along_axis(values, (cell + shift)[..., None], axis=-1)[..., 0]
 
-    h = x[cell + 1] - x[cell]
-    y0, y1, d0, d1 = pick(y, 0), pick(y, 1), pick(slopes, 0) * h, pick(slopes, 1) * h
-    low, high = np.zeros(cell.shape), np.ones(cell.shape)
-    # The monotone cubic has one crossing in its cell; bisection finds it for all curves together.
-    for _ in range(52):
-        s = (low + high) / 2
-        value = (
-            y0 * (1 + 2 * s) * (1 - s) ** 2
-            + y1 * s**2 * (3 - 2 * s)
-            + d0 * s * (1 - s) ** 2
-            - d1 * s**2 * (1 - s)
-        )
-        below = value < level
-        low, high = np.where(below, s, low), np.where(below, high, s)
-    at = x[cell] + high * h
-    at = np.where(index == 0, x[0], at)
-    return np.where(found, at, np.inf)
+def _cubic(x: Floats, y: Floats, cell: NDArray[np.intp]) -> Floats:
+    """Coefficients (4, n) of the monotone cubic of each curve in one cell, in powers of the distance from its start.
+
+    Those of scipy's `PchipInterpolator` (Fritsch and Butland), without all other cells: slopes at the ends of a cell
+    follow from it and its neighbours.
+    """
+    last, curve = x.size - 2, np.arange(cell.size)
+    around = np.clip(cell + np.array([[-1], [0], [1]]), 0, last)
+    h = x[around + 1] - x[around]
+    start = y[curve, cell]
+    m = (y[curve, around + 1] - y[curve, around]) / h
+    left = np.where(cell == 0, _at_end(h[1], h[2], m[1], m[2]), _between(h[0], h[1], m[0], m[1]))
+    right = np.where(cell == last, _at_end(h[1], h[0], m[1], m[0]), _between(h[1], h[2], m[1], m[2]))
+    bend = (left + right - 2 * m[1]) / h[1]
+    return np.stack([bend / h[1], (m[1] - left) / h[1] - bend, left, start])
+
+
+def _between(h0: Floats, h1: Floats, m0: Floats, m1: Floats) -> Floats:
+    """Slope between two cells of these widths and mean slopes: a harmonic mean, 0 at a turn."""
+    w0, w1 = h0 + 2 * h1, 2 * h0 + h1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(m0 * m1 > 0, (w0 + w1) / (w0 / m0 + w1 / m1), 0.0)
+
+
+def _at_end(h0: Floats, h1: Floats, m0: Floats, m1: Floats) -> Floats:
+    """Slope at the first of these points: that of a parabola, within what keeps the cubic monotone."""
+    d = ((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
+    d = np.where((m0 * m1 <= 0) & (np.abs(d) > 3 * np.abs(m0)), 3 * m0, d)
+    return np.where(d * m0 > 0, d, 0.0)
+
+
+def _root(c: Floats, width: Floats) -> Floats:
+    """Root of each rising cubic in [0, width], coefficients (4, n): Newton's method, halving where it leaves."""
+    low, high = np.zeros_like(width), width
+    s = width / 2
+    for _ in range(60):
+        value = ((c[0] * s + c[1]) * s + c[2]) * s + c[3]
+        slope = (3 * c[0] * s + 2 * c[1]) * s + c[2]
+        low, high = np.where(value < 0, s, low), np.where(value < 0, high, s)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            newton = s - value / slope
+        following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+        # Each step of Newton's method squares the error that the one before left.
+        done = np.abs(following - s) <= 1e-9 * width
+        s = following
+        if done.all():
+            break
+    return np.asarray(s)
 
 
 def jittery_crossing(steps: ArrayLike, values: ArrayLike, threshold: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.storage.schema import stamp, validate
@@ -134,50 +133,34 @@ def _read(
 ) -> tuple[Floats, Floats | None]:
     """Log time of a milestone, and the bound of its error; the losses' last axis is that of x."""
     if milestone == "best":
-        at, bend, coarse = _minimum(x, test)
+        at, bend = _vertex(x, test)
         if accuracy is None:
             return at, None
+        coarse = np.stack([_vertex(x[i::2], test[..., i::2])[0] for i in (0, 1)])
         # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
         return at, _bound(at, np.sqrt(2 * accuracy / np.maximum(bend, 1e-300)), coarse)
     curve = (1 - test if milestone == "gen" else test - train) / learnable[..., None]
-    at, slope, coarse = _crossing(x, curve, level)
+    at, slope = smooth_crossing(x, curve, level)
     if accuracy is None:
         return at, None
+    coarse = np.stack([smooth_crossing(x[i::2], curve[..., i::2], level)[0] for i in (0, 1)])
     # The gap is a difference of two losses, each as accurate as stated.
     error = accuracy * (1 if milestone == "gen" else 2) / learnable
-    return at, _bound(at, error / np.maximum(slope, 1e-300), coarse)
+    return at, _bound(at, error / np.maximum(np.abs(slope), 1e-300), coarse)
 
 
 def _bound(at: Floats, error: Floats, coarse: Floats) -> Floats:
-    """Error of a log time: what the losses' accuracy moves it, and what interpolation does."""
+    """Error of a log time: what the losses' accuracy moves it, and what interpolation does.
+
+    `coarse` holds the time from either half of the points, because one of them alone may agree by chance.
+    """
     known = np.isfinite(at) & np.isfinite(coarse)
     moved = np.abs(np.subtract(at, coarse, out=np.zeros_like(coarse), where=known)).max(axis=0)
     return np.where(np.isfinite(at), error + moved, 0.0)
 
 
-def _crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats, Floats]:
-    """First x at which each curve reaches `level`, the slope there, and x from either half of the points.
-
-    Either half, because one of them alone may agree by chance.
-    """
-    at = smooth_crossing(x, y, level)
-    slope = np.full(at.shape, np.inf)
-    finite = np.isfinite(at)
-    if finite.any():
-        derivative = PchipInterpolator(x, y, axis=-1).derivative()
-        values = derivative(np.where(finite, at, x[0]).ravel())
-        values = values.reshape(-1, at.size)[np.arange(at.size), np.arange(at.size)]
-        slope = np.where(finite, np.abs(values.reshape(at.shape)), np.inf)
-    return at, slope, np.stack([smooth_crossing(x[i::2], y[..., i::2], level) for i in (0, 1)])
-
-
-def _minimum(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    """Place of least value by a parabola, the second derivative there, and x from either half."""
-    at, bend = _vertex(x, y)
-    return at, bend, np.stack([_vertex(x[i::2], y[..., i::2])[0] for i in (0, 1)])
-
-
 def _vertex(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Place of least value by a parabola, and the second derivative there."""
     index = np.argmin(y, axis=-1)
     middle = np.clip(index, 1, x.size - 2)
     x0, x1, x2 = x[middle - 1], x[middle], x[middle + 1]

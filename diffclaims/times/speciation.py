@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
 
 from diffclaims.errors import InvalidInput
 from diffclaims.storage.recordings import complete
 from diffclaims.storage.schema import validate
+from diffclaims.times.crossing import smooth_crossing
 
 Floats = NDArray[np.float64]
 
@@ -174,9 +173,7 @@ def speciation_times(
     spread = _ordered(dataset[f"{of}_stderr"], "class") if has_error else np.zeros_like(curve)
     spread = np.broadcast_to(spread, curve.shape)
     grid = np.asarray(dataset["diffusion_time"].values, dtype=np.float64)
-    times, errors = np.empty(curve.shape[:-1]), np.empty(curve.shape[:-1])
-    for index in np.ndindex(times.shape):
-        times[index], errors[index] = _last_above(grid, curve[index], spread[index], float(threshold))
+    times, errors = _last_above(grid, curve, spread, float(threshold))
     dims = ("seed", "class") if curve.ndim == 3 else ("class",)
     attrs = {"units": "diffusion time", "long_name": f"last time with {of} >= {threshold:g}"}
     out = xr.Dataset(
@@ -189,24 +186,25 @@ def speciation_times(
     return out
 
 
-def _last_above(grid: Floats, curve: Floats, spread: Floats, threshold: float) -> tuple[float, float]:
-    below = curve < threshold
-    if not below.any():
-        return np.inf, 0.0 if (curve - DECIDED * spread >= threshold).all() else np.inf
-    i = int(np.argmax(below))
-    if i == 0:
-        return 0.0, 0.0 if curve[0] + DECIDED * spread[0] < threshold else np.inf
+def _last_above(grid: Floats, curve: Floats, spread: Floats, threshold: float) -> tuple[Floats, Floats]:
+    """Last time above the threshold and its error, for curves of shape (..., T)."""
     # Times span decades; only a grid that starts at 0 has no logarithm.
-    x = np.log(grid) if grid[0] > 0 else grid
-    smooth = PchipInterpolator(x, curve - threshold)
-    root = x[i - 1] if curve[i - 1] == threshold else float(brentq(smooth, x[i - 1], x[i], xtol=1e-13))
-    slope = abs(float(smooth.derivative()(root)))
-    error = float(np.interp(root, x, spread))
-    time = float(np.exp(root)) if grid[0] > 0 else float(root)
-    if error == 0:
-        return time, 0.0
-    scale = time if grid[0] > 0 else 1.0
-    return time, scale * error / slope if slope > 0 else np.inf
+    logarithmic = bool(grid[0] > 0)
+    x = np.log(grid) if logarithmic else grid
+    # A curve that falls below the threshold is one that rises above it with its sign changed.
+    root, slope = smooth_crossing(x, -curve, np.nextafter(-threshold, np.inf))
+    never, from_start = np.isinf(root), curve[..., 0] < threshold
+    time = np.exp(root) if logarithmic else root
+    error = np.array(
+        [np.interp(r, x, e) for r, e in zip(root.ravel(), spread.reshape(-1, x.size), strict=True)]
+    ).reshape(root.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(error == 0, 0.0, error / slope * (time if logarithmic else 1.0))
+    above = (curve - DECIDED * spread >= threshold).all(axis=-1)
+    below = curve[..., 0] + DECIDED * spread[..., 0] < threshold
+    error = np.where(never, np.where(above, 0.0, np.inf), error)
+    error = np.where(from_start, np.where(below, 0.0, np.inf), error)
+    return np.where(from_start, 0.0, time), error
 
 
 def _weights(dataset: xr.Dataset, weights: ArrayLike) -> Floats:
