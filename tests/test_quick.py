@@ -10,7 +10,7 @@ import xarray as xr
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
-from diffclaims.storage.quick import tree_of
+from diffclaims.storage.quick import Group, groups_of, tree_of
 
 FILES = sorted(locate.baselines_dir().rglob("*.nc"))[::9]
 
@@ -19,7 +19,7 @@ FILES = sorted(locate.baselines_dir().rglob("*.nc"))[::9]
 def test_recorded_files_are_read_alike(path):
     with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as opened:
         expected = opened.load()
-    found = tree_of(path)
+    found = tree_of(groups_of(path))
     xr.testing.assert_identical(found, expected)
     for a, b in zip(found.subtree, expected.subtree, strict=True):
         assert {n: v.dtype for n, v in a.variables.items()} == {n: v.dtype for n, v in b.variables.items()}
@@ -28,7 +28,7 @@ def test_recorded_files_are_read_alike(path):
 def test_what_the_quick_reader_cannot_is_read_by_the_library(tmp_path, monkeypatch):
     dataset = xr.Dataset({"x": ("k", [1.0, np.inf])}, coords={"k": ["a", "b"]}, attrs={"n": 3})
     storage.write(tmp_path / "f.nc", dataset)
-    monkeypatch.setattr(storage, "tree_of", lambda path: xr.DataTree(xr.Dataset({"x": 1})))
+    monkeypatch.setattr(storage, "groups_of", lambda path: {"/": Group.of(xr.Dataset({"x": 1}))})
     xr.testing.assert_equal(storage.read_dataset(tmp_path / "f.nc"), dataset)
 
 
@@ -38,3 +38,30 @@ def test_a_changed_file_is_refused_by_both(tmp_path):
         file["x"][0] = 5.0
     with pytest.raises(BaselineError, match="was changed after it was recorded"):
         storage.read(tmp_path / "f.nc")
+
+
+ODD = {
+    "no text": xr.Dataset(attrs={"note": ""}),
+    "numbers": xr.Dataset(attrs={"n": [1, 2]}),
+    "words": xr.Dataset(attrs={"n": ["a", "b"]}),
+    "no values": xr.Dataset({"x": ("k", np.zeros(0))}),
+    "a scalar": xr.Dataset({"x": 1.5, "flag": True}),
+    "flags": xr.Dataset({"x": ("k", [True, False])}),
+    "a second coordinate": xr.Dataset({"x": ("k", [1.0, 2.0])}, coords={"name": ("k", ["a", "\u03c4"])}),
+    "many attributes": xr.Dataset(attrs={f"a{i}": i for i in range(40)}),
+    "a longer word": xr.Dataset(attrs={"text": "\u03c4" * 5000}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_are_read_alike_and_without_the_library(tmp_path, monkeypatch, name):
+    storage.write(tmp_path / "f.nc", ODD[name])
+    monkeypatch.setattr(xr, "open_datatree", None)
+    xr.testing.assert_identical(storage.read_dataset(tmp_path / "f.nc"), ODD[name])
+
+
+def test_groups_below_groups_are_read_alike(tmp_path):
+    one = xr.Dataset({"x": ("k", [1.0])}, coords={"k": ["a"]})
+    storage.write(tmp_path / "f.nc", xr.DataTree.from_dict({"/": one, "/a/b": one * 2}))
+    with xr.open_datatree(tmp_path / "f.nc", engine="h5netcdf") as opened:
+        xr.testing.assert_identical(tree_of(groups_of(tmp_path / "f.nc")), opened.load())

@@ -18,7 +18,7 @@ import xarray as xr
 
 from diffclaims.errors import BaselineError, BaselineMissing
 from diffclaims.storage.files import write_atomic
-from diffclaims.storage.quick import tree_of
+from diffclaims.storage.quick import Group, groups_of, tree_of
 
 CHECKSUM = "checksum"
 #: One attribute that holds, as JSON, all but the first few of a group with many: from the ninth on
@@ -43,22 +43,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def checksum(tree: xr.DataTree) -> str:
-    """Return the SHA-256 of the contents of a tree, except for the stored checksum itself."""
+def checksum(groups: Mapping[str, Group]) -> str:
+    """Return the SHA-256 of the contents of all groups, except for the stored checksum itself."""
     total = hashlib.sha256()
 
     def add(*words: object) -> None:
         total.update(json.dumps(words, sort_keys=True, default=str).encode() + b"\n")
 
-    for node in sorted(tree.subtree, key=lambda n: n.path):
-        dataset = node.to_dataset(inherit=False)
-        attrs = {k: _plain(v) for k, v in dataset.attrs.items() if node.parent or k != CHECKSUM}
-        add(node.path, attrs)
-        for name in sorted(map(str, dataset.variables)):
-            variable = dataset.variables[name]
-            values = np.asarray(variable.values)
-            attrs = {k: _plain(v) for k, v in variable.attrs.items()}
-            add(name, list(map(str, variable.dims)), list(values.shape), attrs)
+    for path, group in sorted(groups.items()):
+        add(path, {k: _plain(v) for k, v in group.attrs.items() if path != "/" or k != CHECKSUM})
+        for name, (dims, values, attrs) in sorted(group.variables.items()):
+            add(name, list(dims), list(values.shape), {k: _plain(v) for k, v in attrs.items()})
             if values.dtype.kind in "fc":
                 total.update(np.ascontiguousarray(values, dtype=np.complex128).tobytes())
             elif values.dtype.kind in "iub":
@@ -80,7 +75,7 @@ def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
     root = groups.setdefault("/", xr.Dataset())
     root.attrs = {k: v for k, v in root.attrs.items() if k != CHECKSUM}
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs[CHECKSUM] = checksum(tree)
+    tree.attrs[CHECKSUM] = checksum(_plain_groups(tree))
     for node in tree.subtree:
         node.attrs = _packed(node.attrs)
     encoding = {
@@ -108,22 +103,22 @@ def _unpacked(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {**plain, **json.loads(attrs.get(PACKED, "{}"))}
 
 
-def _decoded(dataset: xr.Dataset) -> xr.Dataset:
-    plain = {}
-    for name, variable in dataset.data_vars.items():
-        if WORDS in variable.attrs:
-            words = np.array(json.loads(variable.attrs[WORDS]), dtype=np.str_)
-            attrs = {k: v for k, v in variable.attrs.items() if k != WORDS}
-            plain[name] = (variable.dims, words[variable.values], attrs)
-    return dataset.assign(plain)
-
-
-def _restored(tree: xr.DataTree) -> xr.DataTree:
+def _restored(groups: Mapping[str, Group]) -> dict[str, Group]:
     """Put back what was packed."""
-    for node in tree.subtree:
-        node.attrs = _unpacked(node.attrs)
-        node.dataset = _decoded(node.to_dataset(inherit=False))
-    return tree
+    return {path: _restored_group(group) for path, group in groups.items()}
+
+
+def _restored_group(group: Group) -> Group:
+    variables = dict(group.variables)
+    for name, (dims, values, attrs) in group.variables.items():
+        if WORDS in attrs:
+            words = np.array(json.loads(attrs[WORDS]), dtype=np.str_)
+            variables[name] = (dims, words[values], {k: v for k, v in attrs.items() if k != WORDS})
+    return Group(variables, _unpacked(group.attrs), group.coordinates)
+
+
+def _plain_groups(tree: xr.DataTree) -> dict[str, Group]:
+    return {node.path: Group.of(node.to_dataset(inherit=False)) for node in tree.subtree}
 
 
 def read(path: Path) -> xr.DataTree:
@@ -134,39 +129,43 @@ def read(path: Path) -> xr.DataTree:
     BaselineError
         When the file is missing, unreadable (truncated) or was changed after it was written.
     """
+    return tree_of(read_groups(path))
+
+
+def read_groups(path: Path) -> dict[str, Group]:
+    """Read a file as `read` does, as plain groups by their paths in it, of which few may be needed as datasets."""
     if not path.is_file():
         raise BaselineMissing(f"{path} is missing")
     with contextlib.suppress(Exception):
-        tree = _restored(tree_of(path))
-        if tree.attrs[CHECKSUM] == checksum(tree):
-            return tree
+        groups = _restored(groups_of(path))
+        if groups["/"].attrs[CHECKSUM] == checksum(groups):
+            return groups
     # By the library, which knows every file, and tells what is wrong with this one.
     try:
         with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as opened:
-            tree = opened.load()
+            groups = _restored(_plain_groups(opened.load()))
     except Exception as error:
         # The HDF5 library raises many kinds of error for a damaged file; all mean the same here.
         raise BaselineError(
             f"{path} cannot be read ({type(error).__name__}): it is truncated or no NetCDF file; "
             "restore it from version control or record it again"
         ) from error
-    tree = _restored(tree)
-    stored = tree.attrs.get(CHECKSUM)
+    stored = groups["/"].attrs.get(CHECKSUM)
     if stored is None:
         raise BaselineError(
             f"{path} has no checksum: it was not written by diffclaims.storage.netcdf.write; record it again"
         )
-    if stored != checksum(tree):
+    if stored != checksum(groups):
         raise BaselineError(
             f"{path} was changed after it was recorded (its checksum does not match its contents); "
             "restore it from version control or record it again"
         )
-    return tree
+    return groups
 
 
 def read_dataset(path: Path) -> xr.Dataset:
     """Read a file that holds a single dataset; as `read`."""
-    dataset = read(path).to_dataset(inherit=False)
+    dataset = read_groups(path)["/"].dataset()
     dataset.attrs.pop(CHECKSUM, None)
     return dataset
 

@@ -32,8 +32,7 @@ def recorded_effects(claim: str, case: str, experiments: Mapping[str, Experiment
 
 @functools.lru_cache(maxsize=256)
 def _read(path: Path) -> tuple[Mapping[str, float], Mapping[str, object]]:
-    tree = storage.read(path)
-    verdict = tree.children["verdict"].to_dataset(inherit=False)
-    config = tree.children["config"].to_dataset(inherit=False)
-    effects = dict(zip(map(str, verdict["effect"].values), map(float, verdict["value"].values), strict=True))
-    return effects, json.loads(config.attrs["experiments"])
+    groups = storage.read_groups(path)
+    verdict = groups["/verdict"]
+    effects = dict(zip(map(str, verdict.values("effect")), map(float, verdict.values("value")), strict=True))
+    return effects, json.loads(groups["/config"].attrs["experiments"])

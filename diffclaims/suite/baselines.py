@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from diffclaims.api.case import CaseResult
@@ -23,8 +25,9 @@ from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.paths import sanitized
 from diffclaims.storage.provenance import provenance
+from diffclaims.storage.quick import Group, tree_of
 from diffclaims.storage.recordings import RECORDING, compact
-from diffclaims.suite.difference import Difference, compare
+from diffclaims.suite.difference import MEASURED, Difference, compare
 
 SCHEMA = "baseline"
 SCHEMA_VERSION = 1
@@ -51,7 +54,7 @@ def has_baselines(folder: Path, subject: str) -> bool:
     return (folder / sanitized(subject)).is_dir()
 
 
-def to_tree(result: CaseResult, *, command: str = "") -> xr.DataTree:
+def to_groups(result: CaseResult, *, command: str = "") -> dict[str, Group]:
     """Return a result as it is stored.
 
     Parameters
@@ -74,17 +77,19 @@ def to_tree(result: CaseResult, *, command: str = "") -> xr.DataTree:
         "experiments": json.dumps({k: json.loads(e.to_json()) for k, e in case.experiments.items()}),
         "command": command,
     }
-    groups = {f"/measurement/{name}": _slim(dataset) for name, dataset in result.data.items()}
-    groups["/verdict"] = _verdict_dataset(result)
-    groups["/config"] = xr.Dataset(attrs=config)
-    groups.setdefault("/measurement", xr.Dataset())
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs = provenance(subject=result.subject, schema=SCHEMA, schema_version=SCHEMA_VERSION)
+    attrs = provenance(subject=result.subject, schema=SCHEMA, schema_version=SCHEMA_VERSION)
     for attribute in ("seeds", "device", "dtype"):
         said = [d.attrs[attribute] for d in result.data.values() if attribute in d.attrs]
         if said:
-            tree.attrs[attribute] = said[0]
-    return tree
+            attrs[attribute] = said[0]
+    measured = {f"{MEASURED}{name}": Group.of(_slim(dataset)) for name, dataset in result.data.items()}
+    return {
+        "/": Group({}, attrs),
+        MEASURED.rstrip("/"): Group({}, {}),
+        **measured,
+        "/verdict": _verdict_group(result),
+        "/config": Group({}, config),
+    }
 
 
 def _slim(dataset: xr.Dataset) -> xr.Dataset:
@@ -109,28 +114,30 @@ def _slim(dataset: xr.Dataset) -> xr.Dataset:
     return slim
 
 
-def _verdict_dataset(result: CaseResult) -> xr.Dataset:
+def _verdict_group(result: CaseResult) -> Group:
     assert result.verdict is not None
     effects = result.verdict.effects
     names: list[str] = []
     for effect in effects:
         same = sum(n == effect.name or n.startswith(f"{effect.name} #") for n in names)
         names.append(f"{effect.name} #{same + 1}" if same else effect.name)
-    return xr.Dataset(
-        {
-            "value": ("effect", [e.value for e in effects]),
-            "threshold": ("effect", [e.threshold for e in effects]),
-            "stderr": ("effect", [e.stderr for e in effects]),
-            "accuracy": ("effect", [e.accuracy for e in effects]),
-            "n_seeds": ("effect", [e.n_seeds for e in effects]),
-            "outcome": ("effect", [str(e.outcome) for e in effects]),
-        },
-        coords={"effect": names},
-        attrs={"outcome": str(result.outcome), "sentence": result.sentence()},
+    columns = {
+        "value": [e.value for e in effects],
+        "threshold": [e.threshold for e in effects],
+        "stderr": [e.stderr for e in effects],
+        "accuracy": [e.accuracy for e in effects],
+        "n_seeds": [e.n_seeds for e in effects],
+        "outcome": [str(e.outcome) for e in effects],
+        "effect": names,
+    }
+    return Group(
+        {name: (("effect",), np.array(values), {}) for name, values in columns.items()},
+        {"outcome": str(result.outcome), "sentence": result.sentence()},
+        frozenset({"effect"}),
     )
 
 
-def read(path: Path) -> xr.DataTree:
+def read(path: Path) -> dict[str, Group]:
     """Read one baseline.
 
     Raises
@@ -138,14 +145,14 @@ def read(path: Path) -> xr.DataTree:
     BaselineError
         When it is missing, truncated, changed by hand, or written by another version of the schema.
     """
-    tree = storage.read(path)
-    found = (tree.attrs.get("schema"), tree.attrs.get("schema_version"))
-    if found[0] != SCHEMA or found[1] != SCHEMA_VERSION or any(g not in tree.children for g in _GROUPS):
+    groups = storage.read_groups(path)
+    found = tuple(groups["/"].attrs.get(key) for key in ("schema", "schema_version"))
+    if found != (SCHEMA, SCHEMA_VERSION) or any(f"/{g}" not in groups for g in _GROUPS):
         raise BaselineError(
             f"{path} has schema {found[0]!r} version {found[1]}; this version reads {SCHEMA!r} version "
             f"{SCHEMA_VERSION} with the groups {', '.join(_GROUPS)}; record it again"
         )
-    return tree
+    return groups
 
 
 def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, required: bool = False) -> str:
@@ -186,24 +193,24 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
         return ""
     if not required and not has_baselines(folder, result.subject):
         return f"no baselines are kept for {result.subject}: nothing was compared"
-    tree = to_tree(result, command=again)
+    groups = to_groups(result, command=again)
     kind: type[BaselineError] = BaselineError
     try:
         stored = read(path)
-        differences = compare(stored, tree)
+        differences = compare(stored, groups)
         if not differences:
             return ""
         problem = f"differs from {shown(path)} ({_made(stored)})\n  {_listed(differences)}"
     except BaselineError as error:
         kind, problem = type(error), str(error).replace(str(path), shown(path))
     left = obtained / path.relative_to(folder)
-    storage.write(left, tree)
+    storage.write(left, tree_of(groups))
     raise kind(f"{problem}\nobtained: {shown(left)}\nif intended:\n  {again}")
 
 
-def _made(tree: xr.DataTree) -> str:
+def _made(stored: Mapping[str, Group]) -> str:
     """Provenance in a few words."""
-    attrs = tree.attrs
+    attrs = stored["/"].attrs
     commit = f", commit {str(attrs['commit'])[:10]}" if attrs.get("commit") else ""
     return (
         f"schema {attrs['schema_version']}, made {attrs.get('created_at')} by diffclaims "
@@ -241,11 +248,11 @@ def update(result: CaseResult, *, folder: Path, command: str) -> Update:
     path = path_of(folder, result.subject, result.claim_id, result.case.name)
     if result.verdict is None:
         return Update(path, False, f"not run, left as it was: {result.reason}")
-    tree = to_tree(result, command=f"{command} --baselines=update")
+    groups = to_groups(result, command=f"{command} --baselines=update")
     text = "new"
     if path.exists():
         try:
-            differences = compare(read(path), tree, exactly=True)
+            differences = compare(read(path), groups, exactly=True)
         except BaselineError as error:
             text = f"replaced, for it was not usable: {str(error).replace(str(path), path.name)}"
         else:
@@ -255,7 +262,7 @@ def update(result: CaseResult, *, folder: Path, command: str) -> Update:
             text = f"largest change: {max(finite, key=lambda d: d.size) if finite else differences[0]}"
             others = len(differences) - 1
             text += f" (and {others} other variables)" if others else ""
-    storage.write(path, tree)
+    storage.write(path, tree_of(groups))
     return Update(path, True, text)
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims.api.verdict import quantile
+from diffclaims.storage.quick import Group
 
 #: What the same computation gives on another machine, relative to the largest value of a variable.
 ROUNDING = 1e-9
 _LOST = "is recorded, but was not measured"
 _ADDED = "was measured, but is not recorded"
+#: Where the groups of what was measured lie in a file.
+MEASURED = "/measurement/"
 Floats = NDArray[np.float64]
+#: Dimensions and values.
+Array = tuple[tuple[str, ...], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,22 @@ class Difference:
         return f"{self.what}: {self.text}"
 
 
-def compare(stored: xr.DataTree, obtained: xr.DataTree, *, exactly: bool = False) -> list[Difference]:
+def compare(
+    stored: Mapping[str, Group], obtained: Mapping[str, Group], *, exactly: bool = False
+) -> list[Difference]:
     """Return what differs, beyond the tolerance that both runs state.
 
     Parameters
     ----------
-    stored, obtained : DataTree
-        As `to_tree` gives them.
+    stored, obtained : mapping of str to Group
+        As `to_groups` gives them.
     exactly : bool
         Allow rounding only, to find out whether a file needs to be written again.
     """
     found: list[Difference] = []
+    before, now = (g["/config"].attrs for g in (stored, obtained))
     for key in ("experiments", "params"):
-        old, new = (json.loads(t["config"].attrs.get(key, "{}")) for t in (stored, obtained))
+        old, new = (json.loads(attrs.get(key, "{}")) for attrs in (before, now))
         found += [
             Difference(f"config.{key}", f"{name} is another one than was recorded")
             for name in sorted(old.keys() | new.keys())
@@ -55,25 +63,21 @@ def compare(stored: xr.DataTree, obtained: xr.DataTree, *, exactly: bool = False
         found += [
             Difference(f"config.{key}", "changed")
             for key in ("role", "expect", "note", "command")
-            if stored["config"].attrs.get(key) != obtained["config"].attrs.get(key)
+            if before.get(key) != now.get(key)
         ]
-    found += _compare_verdicts(stored, obtained, exactly)
+    found += _compare_verdicts(stored["/verdict"], obtained["/verdict"], exactly)
     old_names, new_names = (
-        set(stored.children["measurement"].children),
-        set(obtained.children["measurement"].children),
+        {path.removeprefix(MEASURED) for path in groups if path.startswith(MEASURED)}
+        for groups in (stored, obtained)
     )
     found += [Difference(f"measurement.{n}", _LOST) for n in old_names - new_names]
     found += [Difference(f"measurement.{n}", _ADDED) for n in new_names - old_names]
     for name in sorted(old_names & new_names):
-        old_data, new_data = (
-            t.children["measurement"].children[name].to_dataset(inherit=False) for t in (stored, obtained)
-        )
-        found += _compare_datasets(name, old_data, new_data, exactly)
+        found += _compare_groups(name, stored[MEASURED + name], obtained[MEASURED + name], exactly)
     return found
 
 
-def _compare_verdicts(stored: xr.DataTree, obtained: xr.DataTree, exactly: bool) -> list[Difference]:
-    old, new = (t.children["verdict"].to_dataset(inherit=False) for t in (stored, obtained))
+def _compare_verdicts(old: Group, new: Group, exactly: bool) -> list[Difference]:
     found: list[Difference] = []
     if old.attrs["outcome"] != new.attrs["outcome"]:
         found.append(
@@ -83,26 +87,35 @@ def _compare_verdicts(stored: xr.DataTree, obtained: xr.DataTree, exactly: bool)
                 f"\n      was: {old.attrs.get('sentence')}\n      is:  {new.attrs.get('sentence')}",
             )
         )
-    names = [[str(n) for n in d["effect"].values] for d in (old, new)]
+    names = [[str(n) for n in g.values("effect")] for g in (old, new)]
     if names[0] != names[1]:
         return [*found, Difference("verdict.effect", f"was {names[0]}, is {names[1]}")]
     errors = [
-        np.array([quantile(int(n)) * s if s else 0.0 for n, s in zip(d["n_seeds"], d["stderr"], strict=True)])
-        for d in (old, new)
+        np.array(
+            [
+                quantile(int(n)) * s if s else 0.0
+                for n, s in zip(g.values("n_seeds"), g.values("stderr"), strict=True)
+            ]
+        )
+        for g in (old, new)
     ]
     none = np.zeros(len(names[0]))
-    accuracy = old["accuracy"].values + np.minimum(old["accuracy"].values, new["accuracy"].values)
+    accuracy = old.values("accuracy") + np.minimum(old.values("accuracy"), new.values("accuracy"))
     allowed = none if exactly else accuracy + np.hypot(*errors)
-    found += _compare_arrays("verdict.value", old["value"], new["value"], allowed, "both runs")
-    for name in ("threshold", "stderr", "accuracy", "n_seeds") if exactly else ("threshold",):
-        found += _compare_arrays(f"verdict.{name}", old[name], new[name], none, "")
+    dims = ("effect",)
+    for name in (
+        ("value", "threshold", "stderr", "accuracy", "n_seeds") if exactly else ("value", "threshold")
+    ):
+        within, how = (allowed, "both runs") if name == "value" else (none, "")
+        a, b = ((dims, g.values(name)) for g in (old, new))
+        found += _compare_arrays(f"verdict.{name}", a, b, within, how, old)
     return found
 
 
-def _compare_datasets(group: str, old: xr.Dataset, new: xr.Dataset, exactly: bool) -> list[Difference]:
+def _compare_groups(label: str, old: Group, new: Group, exactly: bool) -> list[Difference]:
     found: list[Difference] = []
-    for name in sorted(map(str, old.variables.keys() | new.variables.keys())):
-        what = f"{group}.{name}"
+    for name in sorted(old.variables.keys() | new.variables.keys()):
+        what = f"{label}.{name}"
         if name not in new.variables or name not in old.variables:
             found.append(Difference(what, _LOST if name in old.variables else _ADDED))
             continue
@@ -110,7 +123,7 @@ def _compare_datasets(group: str, old: xr.Dataset, new: xr.Dataset, exactly: boo
             continue  # other seeds are another sample of the same thing
         if name.endswith("_stderr") and not exactly:
             continue  # an estimated error is what the tolerance is made of
-        a, b = old[name], new[name]
+        a, b = (g.variables[name][:2] for g in (old, new))
         if exactly:
             accuracy, how = np.zeros(()), "rounding"
         else:
@@ -122,61 +135,64 @@ def _compare_datasets(group: str, old: xr.Dataset, new: xr.Dataset, exactly: boo
                 how = f"{quantile(min(n_a, n_b)):.3g} s.e. of both runs" + (f", {how}" if how else "")
             elif error_a is not None or error_b is not None:
                 how = f"{how}, one seed has no standard error" if how else "one seed has no standard error"
-        found += _compare_arrays(what, a, b, accuracy, how or "rounding: no accuracy was stated")
+        found += _compare_arrays(what, a, b, accuracy, how or "rounding: no accuracy was stated", old)
     return found
 
 
-def _mean_and_error(dataset: xr.Dataset, name: str) -> tuple[xr.DataArray, Floats | None, int]:
+def _mean_and_error(group: Group, name: str) -> tuple[Array, Floats | None, int]:
     """The variable, its standard error if it states one, and the number of seeds (0: error known)."""
-    array = dataset[name]
-    if "seed" in array.dims and array.dtype.kind in "fiu":
-        n = array.sizes["seed"]
-        mean = array.mean("seed", keep_attrs=True, skipna=False)
+    dims, values, _ = group.variables[name]
+    if "seed" in dims and values.dtype.kind in "fiu":
+        axis = dims.index("seed")
+        values = np.moveaxis(values, axis, 0).astype(np.float64)
+        array = (*dims[:axis], *dims[axis + 1 :]), values.mean(axis=0)
+        n = len(values)
         if n < 2:
-            return mean, None, n
-        values = np.asarray(array.transpose("seed", ...).values, dtype=np.float64)
+            return array, None, n
         with np.errstate(invalid="ignore"):
             error = values.std(axis=0, ddof=1) / math.sqrt(n)
         # The spread of infinite values is not a number; equal ones have none.
         equal = (values == values[0]).all(axis=0)
-        return mean, np.where(equal, 0.0, np.where(np.isnan(error), 0.0, error)), n
-    if f"{name}_stderr" in dataset:
-        return array, np.asarray(dataset[f"{name}_stderr"].values, dtype=np.float64), 0
-    return array, None, 0
+        return array, np.where(equal, 0.0, np.where(np.isnan(error), 0.0, error)), n
+    if f"{name}_stderr" in group.variables:
+        return (dims, values), group.values(f"{name}_stderr").astype(np.float64), 0
+    return (dims, values), None, 0
 
 
-def _accuracy(old: xr.Dataset, new: xr.Dataset, name: str) -> tuple[Floats, str]:
+def _accuracy(old: Group, new: Group, name: str) -> tuple[Floats, str]:
     """Numerical accuracy of both runs together, and where it comes from.
 
     A run may not widen its own tolerance: it counts for no more than what was recorded.
     """
 
-    def stated(dataset: xr.Dataset, key: str) -> float:
-        own = dataset[name].attrs.get(key)
-        if own is None and name in dataset.data_vars:
-            own = dataset.attrs.get(key)
+    def stated(group: Group, key: str) -> float:
+        own = group.variables[name][2].get(key)
+        if own is None and name not in group.coordinates:
+            own = group.attrs.get(key)
         return float(own) if own is not None else 0.0
 
+    dims = old.variables[name][0]
     total = np.zeros(())
     for key in ("accuracy", "accuracy_relative"):
         a, b = stated(old, key), stated(new, key)
         allowed = a + min(a, b)
         if allowed:
-            values = np.abs(np.asarray(old[name].values, dtype=np.float64))
+            values = np.abs(old.values(name).astype(np.float64))
             scale = values if key == "accuracy_relative" else np.ones(())
             finite = np.where(np.isfinite(scale), scale, 0.0)
-            if "seed" in old[name].dims and finite.ndim:
-                finite = finite.mean(axis=old[name].dims.index("seed"))
+            if "seed" in dims and finite.ndim:
+                finite = finite.mean(axis=dims.index("seed"))
             total = total + allowed * finite
     return np.asarray(total), "stated accuracy of both runs" if total.any() else ""
 
 
 def _compare_arrays(
-    what: str, a: xr.DataArray, b: xr.DataArray, allowed: Floats, how: str
+    what: str, a: Array, b: Array, allowed: Floats, how: str, group: Group
 ) -> list[Difference]:
-    if a.dims != b.dims or a.shape != b.shape:
-        return [Difference(what, f"has sizes {dict(b.sizes)}; recorded were {dict(a.sizes)}")]
-    x, y = np.asarray(a.values), np.asarray(b.values)
+    (dims, x), (other, y) = a, b
+    if dims != other or x.shape != y.shape:
+        sizes = [dict(zip(d, v.shape, strict=True)) for d, v in ((other, y), a)]
+        return [Difference(what, f"has sizes {sizes[0]}; recorded were {sizes[1]}")]
     if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
         differ = np.asarray([str(v) for v in x.ravel()]) != np.asarray([str(v) for v in y.ravel()])
         if not differ.any():
@@ -193,7 +209,7 @@ def _compare_arrays(
     if not beyond.any():
         return []
     at = np.unravel_index(int(np.argmax(np.where(beyond, off, -1.0))), off.shape)
-    where = ", ".join(f"{d}={_coordinate(a, str(d), k)}" for d, k in zip(a.dims, at, strict=True))
+    where = ", ".join(f"{d}={_coordinate(group, d, k)}" for d, k in zip(dims, at, strict=True))
     text = (
         f"{int(beyond.sum())} of {off.size} values differ, max |diff| = {off[at]:.3g} > {tolerance[at]:.2g}"
         f"{f' at {where}' if where else ''}, was {x[at]:.6g}, is {y[at]:.6g}{f' ({how})' if how else ''}"
@@ -201,8 +217,8 @@ def _compare_arrays(
     return [Difference(what, text, float(off[at]))]
 
 
-def _coordinate(array: xr.DataArray, dim: str, index: Any) -> str:
-    if dim not in array.coords:
+def _coordinate(group: Group, dim: str, index: Any) -> str:
+    if dim not in group.variables:
         return str(int(index))
-    value = array.coords[dim].values[index]
+    value = group.values(dim)[index]
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
