@@ -26,10 +26,18 @@ EDGE = 1e-5
 ROUNDING = 1e-9
 #: Up to here, relative to the modulus, they may be the work of an edge.
 DOUBTFUL = 1e-3
+#: Newton's last step may change the unknowns by this, relatively: after a continuation, and from a guess, which is
+#: less near but where solutions that pass for the physical one are farther apart than that.
+LEAP, GUESSED = 0.05, 0.3
 
 
 def solve_on_axis(
-    equations: Equations, eigenvalues: Floats, *, tolerance: float = 1e-10, throw: bool = True
+    equations: Equations,
+    eigenvalues: Floats,
+    *,
+    tolerance: float = 1e-10,
+    throw: bool = True,
+    guess: tuple[Complex, Complex] | None = None,
 ) -> tuple[State, Diagnosis]:
     """Return the resolvent at ``lambda + i0`` for each eigenvalue.
 
@@ -42,6 +50,9 @@ def solve_on_axis(
         Largest relative mismatch of the equations.
     throw : bool
         Whether to raise `SolveFailed` if some point has no solution.
+    guess : tuple of ndarray, shapes (N, r) and (N, K), optional
+        Unknowns y and delta close to the solution. What does not lead to a solution close by, or not to the
+        physical one, costs time, not accuracy: it is continued from above like the rest.
 
     Returns
     -------
@@ -49,8 +60,14 @@ def solve_on_axis(
         Unknowns at the N points; exactly real outside the support.
     diagnosis : Diagnosis
     """
-    state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance)
-    for stride in STRIDES[1:]:
+    strides = STRIDES
+    if guess is None:
+        state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance)
+        strides = STRIDES[1:]
+    else:
+        with np.errstate(all="ignore"):
+            state, size, good, total = _land(equations, eigenvalues, guess, tolerance, GUESSED, max_steps=10)
+    for stride in strides:
         if good.all():
             break
         todo = np.flatnonzero(~good)
@@ -100,17 +117,29 @@ def _descend(
             height[active[good]] = low[good]
             # A point that failed tries a shorter step, and keeps to it.
             factor[active[~good]] = np.sqrt(factor[active[~good]])
-        last = state
-        state, size, steps = equations.newton(
-            eigenvalues.astype(complex), last.y, last.delta, tolerance=tolerance, max_steps=40
+        state, size, good, steps = _land(
+            equations, eigenvalues, (state.y, state.delta), tolerance, LEAP, max_steps=40
         )
-        total += steps
-        # Newton may leap to another solution; the physical one moves by the root of the distance.
-        leap = np.maximum(_change(last.y, state.y), _change(last.delta, state.delta))
-        state = _settle(equations, _mirrored(equations, state), tolerance)
-        good = (height <= floor) & (leap < 0.05) & (size <= tolerance) & _physical(state)
-        good &= _increasing(equations, state)
-    return state, size, good, total
+    return state, size, good & (height <= floor), total + steps
+
+
+def _land(
+    equations: Equations,
+    eigenvalues: Floats,
+    guess: tuple[Complex, Complex],
+    tolerance: float,
+    largest: float,
+    *,
+    max_steps: int,
+) -> tuple[State, Floats, NDArray[np.bool_], int]:
+    """Go from a guess close by to the axis itself; says for each point whether that is the physical solution."""
+    z = eigenvalues.astype(complex)
+    state, size, steps = equations.newton(z, *guess, tolerance=tolerance, max_steps=max_steps)
+    # Newton may leap to another solution; the physical one moves by the root of the distance.
+    leap = np.maximum(_change(guess[0], state.y), _change(guess[1], state.delta))
+    state = _settle(equations, _mirrored(equations, state), tolerance)
+    good = (leap < largest) & (size <= tolerance) & _physical(state) & _increasing(equations, state)
+    return state, size, good, steps
 
 
 def _change(before: Complex, after: Complex) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
@@ -14,43 +12,18 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
-from diffclaims.theory.axis import solve_on_axis
+from diffclaims.theory.edges import Known, densities, support_edges
 from diffclaims.theory.neurons import ThetaRule, neurons
-from diffclaims.theory.outcome import Diagnosis
 from diffclaims.theory.resolvent import Equations
 
 Floats = NDArray[np.float64]
 
 #: On the axis neuron types show as poles where the density is thin: finer than for the losses.
 AXIS_RULE = ThetaRule(spacing=(0.05, 0.5, 0.7), log2_points=10)
-#: Distance from the lowest noise floor, relative to it, at which the search for bulks begins.
-NEAREST = 3e-5
 #: A bulk belongs to the d uppermost modes if its mass says so within this share; ours.
 GENERALIZATION_SLACK = 0.05
 #: Nodes of the quadrature inside one bulk.
 BULK_NODES = 128
-
-
-class Densities(NamedTuple):
-    """Spectral densities at N eigenvalues."""
-
-    density: Floats  # (N,)
-    population: Floats  # (K, N)
-    training: Floats  # (K, N)
-    diagnosis: Diagnosis
-
-
-def densities(equations: Equations, eigenvalues: Floats, *, throw: bool = True) -> Densities:
-    """Array core of `spectrum`: densities at given eigenvalues, exactly on the real axis."""
-    state, diagnosis = solve_on_axis(equations, eigenvalues, throw=throw)
-    trace = state.q @ equations.neurons.weight
-    return Densities(
-        np.maximum(trace.imag, 0.0) / np.pi,
-        np.maximum(state.delta.imag.T, 0.0) / np.pi,
-        # delta/(1 + delta) = 1 - 1/(1 + delta)
-        np.maximum(-state.inverse.imag.T, 0.0) / np.pi,
-        diagnosis,
-    )
 
 
 def spectrum(
@@ -129,7 +102,9 @@ def spectrum(
             raise InvalidInput.of(
                 "eigenvalues", eigenvalues, "be finite, positive and increasing", "sort them"
             )
-    found = densities(equations, values, throw=throw)
+    known = Known()
+    parts, more = _all_bulks(equations, mass_accuracy, throw, known) if bulks else (xr.Dataset(), {})
+    found = densities(equations, values, throw=throw, known=known)
     dataset = xr.Dataset(
         {
             "density": (("eigenvalue",), found.density),
@@ -137,18 +112,14 @@ def spectrum(
             "training_energy": (("class", "eigenvalue"), found.training),
         },
         coords={"class": list(mixture.classes), "eigenvalue": values},
-    )
-    more: dict[str, str | int | float] = {
+    ).merge(parts)
+    more |= {
         "residual": found.diagnosis.residual,
         "steps": found.diagnosis.steps,
         "outcome": found.diagnosis.outcome.name.lower(),
         "neuron_types": equations.neurons.n_types,
         "kappa": model.kappa,
     }
-    if bulks:
-        parts, mass, moment = _all_bulks(equations, mass_accuracy, throw)
-        dataset = dataset.merge(parts)
-        more |= {"mass": mass, "first_moment": moment, "accuracy": abs(mass - 1)}
     attrs = provenance(subject="theory", experiment=Experiment(mixture=mixture, model=model)) | more
     return stamp(dataset, "spectrum", attrs)
 
@@ -160,13 +131,15 @@ def mean_eigenvalue(equations: Equations) -> float:
     return float(n.weight @ diagonal @ m.weights)
 
 
-def _all_bulks(equations: Equations, mass_accuracy: float, throw: bool) -> tuple[xr.Dataset, float, float]:
+def _all_bulks(
+    equations: Equations, mass_accuracy: float, throw: bool, known: Known
+) -> tuple[xr.Dataset, dict[str, str | int | float]]:
     """Find the bulks, scanning ever more finely until their masses add up to one."""
     atom_at, atom_mass = _atom(equations)
     best: tuple[float, xr.Dataset, float] | None = None
     for points in (300, 1200, 4800):
-        edges = _edges(equations, points)
-        parts = _integrate(equations, edges)
+        edges = support_edges(equations, points, known)
+        parts = _integrate(equations, edges, known)
         mass = float(parts.bulk_mass.sum()) + atom_mass
         moment = float((parts.bulk_mass * parts.bulk_mean).sum()) + atom_mass * atom_at
         if best is None or abs(mass - 1) < abs(best[0] - 1):
@@ -188,7 +161,7 @@ def _all_bulks(equations: Equations, mass_accuracy: float, throw: bool) -> tuple
         atom_mass=((), atom_mass),
         bulk_generalization=(("bulk",), generalization.astype(np.int8)),
     )
-    return parts, mass, moment
+    return parts, {"mass": mass, "first_moment": moment, "accuracy": abs(mass - 1)}
 
 
 def _atom(equations: Equations) -> tuple[float, float]:
@@ -205,39 +178,7 @@ def _atom(equations: Equations) -> tuple[float, float]:
     return at, max(0.0, missing)
 
 
-def _edges(equations: Equations, points: int) -> Floats:
-    """Return lower and upper edges of all bulks, shape (n_bulks, 2)."""
-    low = max(equations.lowest(), 1e-9 * equations.highest())
-    # Distances from the noise floor set the scale of whatever lies just above it. The floor itself
-    # may hold an atom, where the resolvent has a pole.
-    grid = low + np.geomspace(NEAREST * low, equations.highest() - low, points)
-    grid = np.concatenate([low * (1 - np.geomspace(0.5, NEAREST, 20)), grid])
-    # A trial that lies on an edge may not be solved; the mass found in the end says if that mattered.
-    inside = densities(equations, grid, throw=False).density > 0
-    change = np.flatnonzero(inside[1:] != inside[:-1])
-    lower, upper = grid[change], grid[change + 1]
-    rising = inside[change + 1]
-    # Section every bracket by sixteen at once: five rounds reach a millionth of the bracket.
-    share = np.linspace(0, 1, 17)
-    for _ in range(5):
-        if change.size == 0:
-            break
-        trial = lower[:, None] * (1 - share) + upper[:, None] * share
-        flat = np.unique(trial[:, 1:-1])
-        hit = densities(equations, flat, throw=False).density > 0
-        within = hit[np.searchsorted(flat, trial[:, 1:-1])]
-        state = np.concatenate([~rising[:, None], within, rising[:, None]], axis=1)
-        at = np.argmax(state[:, 1:] != state[:, :-1], axis=1)
-        lower, upper = trial[np.arange(at.size), at], trial[np.arange(at.size), at + 1]
-    edge = (lower + upper) / 2
-    starts, ends = edge[rising], edge[~rising]
-    count = min(starts.size, ends.size)
-    if count == 0:
-        raise SolveFailed("spectrum: no eigenvalue with a positive density was found; raise `resolution`")
-    return np.stack([starts[:count], ends[:count]], axis=1)
-
-
-def _integrate(equations: Equations, edges: Floats) -> xr.Dataset:
+def _integrate(equations: Equations, edges: Floats, known: Known) -> xr.Dataset:
     """Integrate the densities over each bulk, whose edges are square roots: nodes in an angle."""
     x, w = np.polynomial.legendre.leggauss(BULK_NODES)
     angle = np.pi * (x + 1) / 2
@@ -249,7 +190,7 @@ def _integrate(equations: Equations, edges: Floats) -> xr.Dataset:
     k = equations.mixture.n_classes
     coords = {"class": list(equations.mixture.classes), "side": ["lower", "upper"]}
     flat, where = np.unique(nodes.ravel(), return_inverse=True)
-    d = densities(equations, flat, throw=False)
+    d = densities(equations, flat, throw=False, known=known)
     mass = (d.density[where].reshape(nodes.shape) * weight).sum(axis=1)
     mean = (d.density[where].reshape(nodes.shape) * weight * nodes).sum(axis=1) / np.maximum(mass, 1e-300)
 

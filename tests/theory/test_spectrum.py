@@ -10,6 +10,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.schema import validate
 from diffclaims.theory import axis
 from diffclaims.theory.axis import solve_on_axis
+from diffclaims.theory.edges import Known
 from diffclaims.theory.resolvent import solve_off_axis
 from diffclaims.theory.spectrum import densities, mean_eigenvalue, spectrum
 from tests.theory.reference import CASES, equations, mixtures, sampled
@@ -246,7 +247,7 @@ def test_missing_mass_raises_or_is_recorded(monkeypatch):
     mixture, model = PLAIN["one class"]
     module = sys.modules["diffclaims.theory.spectrum"]
     edges = spectrum(mixture, model).bulk_edge.values
-    monkeypatch.setattr(module, "_edges", lambda *_: edges)
+    monkeypatch.setattr(module, "support_edges", lambda *_: edges)
     monkeypatch.setattr(module, "BULK_NODES", 3)
     with pytest.raises(SolveFailed, match=r"further from 1 than mass_accuracy = 1e-12.*throw=False"):
         spectrum(mixture, model, mass_accuracy=1e-12)
@@ -261,3 +262,23 @@ def test_a_point_without_solution_is_reported(monkeypatch):
         solve_on_axis(eq, np.array([1.0]))
     _, diagnosis = solve_on_axis(eq, np.array([1.0]), throw=False)
     assert not diagnosis.ok
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_solutions_started_from_others_are_those_continued_from_above(name):
+    eq = equations(*PLAIN[name])
+    at = np.geomspace(1.01 * eq.lowest(), eq.highest(), 301)
+    known = Known()
+    densities(eq, at[::2], known=known)
+    near, far = densities(eq, at[1::2], known=known), densities(eq, at[1::2])
+    np.testing.assert_array_equal(near.density > 0, far.density > 0)
+    np.testing.assert_allclose(near.density, far.density, rtol=1e-6, atol=1e-8 * far.density.max())
+
+
+def test_a_wrong_guess_is_not_followed():
+    eq = equations(*PLAIN["isotropic"])
+    at = np.geomspace(1.01 * eq.lowest(), eq.highest(), 50)
+    right, _ = solve_on_axis(eq, at)
+    for wrong in (1e3 * right.y, -right.y, np.roll(right.y, 25, axis=0)):
+        state, _ = solve_on_axis(eq, at, guess=(wrong, right.delta))
+        np.testing.assert_allclose(state.y, right.y, rtol=1e-6)
