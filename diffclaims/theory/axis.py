@@ -60,7 +60,7 @@ def solve_on_axis(
         Unknowns at the N points; exactly real outside the support.
     diagnosis : Diagnosis
     """
-    strides = STRIDES
+    strides: tuple[float, ...] = STRIDES
     if guess is None:
         state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance)
         strides = STRIDES[1:]

@@ -107,11 +107,13 @@ def log_time(
         None where the curves state no accuracy.
     """
     order = (..., "class", "training_time")
-    times = curves["training_time"].values
+    # Variables without their coordinates: a reader of one number asks a thousand times.
+    bare = curves.variables
+    times = bare["training_time"].values
     test, train = (
-        curves[name].transpose(*order).values[..., which, times > 0] for name in ("test_loss", "train_loss")
+        bare[name].transpose(*order).values[..., which, times > 0] for name in ("test_loss", "train_loss")
     )
-    bayes = curves["bayes_loss"].transpose(..., "class").values[..., which]
+    bayes = bare["bayes_loss"].transpose(..., "class").values[..., which]
     if not all(np.isfinite(v).all() for v in (test, train, bayes)):
         raise SubjectInvalid(
             f"the curves of {curves.attrs.get('subject', 'a subject')} have losses that are not finite numbers; "

@@ -78,7 +78,7 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
         they do not reach is never reached.
     """
     variable, dim = STATED[milestone]
-    seeds = np.asarray(curves["seed"].values) if "seed" in curves.coords else None
+    seeds = np.asarray(curves.variables["seed"].values) if "seed" in curves.coords else None
     if variable in curves:
         stated = curves[variable].isel({"class": which})
         stated = stated.sel({dim: level}) if dim else stated
