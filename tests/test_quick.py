@@ -48,6 +48,7 @@ ODD = {
     "a scalar": xr.Dataset({"x": 1.5, "flag": True}),
     "flags": xr.Dataset({"x": ("k", [True, False])}),
     "a second coordinate": xr.Dataset({"x": ("k", [1.0, 2.0])}, coords={"name": ("k", ["a", "\u03c4"])}),
+    "many words": xr.Dataset({"v": (("x", "y"), np.tile(["holds", "fails \u03c4"], (100, 1)))}),
     "many attributes": xr.Dataset(attrs={f"a{i}": i for i in range(40)}),
     "a longer word": xr.Dataset(attrs={"text": "\u03c4" * 5000}),
 }

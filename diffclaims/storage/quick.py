@@ -98,7 +98,7 @@ def _collect(file: Any, group: Any, path: str, groups: dict[str, Group]) -> None
             continue
         values = _values(item, attrs)
         coordinates.update(attrs.get("coordinates", "").split())
-        dims = _dims(file, name, values.ndim, attrs)
+        dims = _dims(file, name, values.ndim, attrs)[: values.ndim]
         if dims == (name,):
             coordinates.add(name)
         variables[name] = (dims, values, _shown(attrs))
@@ -119,6 +119,10 @@ def _values(item: Any, attrs: dict[str, Any]) -> NDArray[Any]:
     values: NDArray[Any] = np.empty(item.shape, item.dtype)
     if values.size:
         item.read(h5s.ALL, h5s.ALL, values)
+    if values.dtype == "S1" and values.size and "_Encoding" in attrs:
+        # Words as characters: the last dimension is theirs.
+        values = values.view(f"S{values.shape[-1]}")[..., 0].astype(object)
+        attrs.pop("_Encoding")
     if values.dtype.kind == "O":
         return np.array([w.decode() for w in values.ravel()], dtype=np.str_).reshape(values.shape)
     return values.astype(bool) if attrs.pop("dtype", "") == "bool" else values
