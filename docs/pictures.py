@@ -8,8 +8,10 @@ from diffclaims import theory
 from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
 from diffclaims.plots import command as plots
+from diffclaims.plots.orders import draw_class_order, draw_orders
 from diffclaims.storage import netcdf as storage
 from diffclaims.studies.converge import CASES
+from diffclaims.studies.predict import CENTROIDS, compare_many
 from diffclaims.subjects.recorded import Recorded
 from diffclaims.unet import results
 
@@ -63,3 +65,15 @@ for kind, draw, picture in (
     if kind == "curves":
         panels[0].get_legend().remove()  # the same as the right one's, which lies outside
     plots.save(figure, IMAGES / f"{picture}.png")
+
+# Ten classes: all pairs against what was expected of them, and each class against the theory.
+ORDERS = ROOT / "baselines" / "orders"
+figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.4), layout="constrained", sharey=True)
+for predictor, ax in zip(("total variance", "theory with centroids"), panels, strict=True):
+    draw_orders(storage.read_dataset(ORDERS / "cpu-ten-n64.nc"), ax, predictor=predictor)
+plots.save(figure, IMAGES / "unet-orders.png")
+figure, panels = pyplot.subplots(1, 2, figsize=(10.4, 4.6), layout="constrained", sharey=True)
+against_theory = compare_many(results.load(CAMPAIGN)["ten-n64"])
+for centroids, ax in zip(CENTROIDS, panels, strict=True):
+    draw_class_order(against_theory, ax, centroids=centroids)
+plots.save(figure, IMAGES / "unet-ten.png")
