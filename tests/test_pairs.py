@@ -144,6 +144,13 @@ class TestStatistics:
         plain = stats.spearmanr(np.r_[mean, -mean], np.r_[x, -x]).statistic
         assert draws.rank_correlations(pairs, [x])[0, 0, 1] == pytest.approx(plain)
 
+    def test_infinite_values_are_ranked_as_the_largest(self):
+        ratios = np.array([[0.3], [np.inf], [np.inf], [-np.inf], [-0.1], [0.2]])
+        pairs, x = Pairs(tuple("abcd"), *np.triu_indices(4, 1), ratios, ()), np.arange(6.0) - 2.2
+        both = np.r_[ratios[:, 0], -ratios[:, 0]]
+        plain = stats.spearmanr(stats.rankdata(both), np.r_[x, -x]).statistic
+        assert Draws.none(pairs).rank_correlations(pairs, [x])[0, 0, 1] == pytest.approx(plain)
+
     def test_a_draw_is_the_same_as_repeating_the_pairs(self):
         pairs, x = some(), np.random.default_rng(1).normal(size=15).round(1)
         draws = Draws.of(pairs, 20)

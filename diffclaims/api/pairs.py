@@ -235,13 +235,13 @@ class Draws:
         ndarray, shape (1 + n, 1 + m, 1 + m)
             The measured one comes first. 0 with what tells no pair from another.
         """
-        weights = np.concatenate([self.pairs, self.pairs], axis=1)
-        fixed = [weights @ _below(x) for x in expected]
-        measured = np.empty_like(weights)
+        ranks = np.empty((len(self.pairs), 1 + len(expected), len(pairs.first)))
         for rows, values in self._by_seeds(pairs):
-            measured[rows] = weights[rows] @ _below(values)
-        ranks = np.stack([measured, *fixed], axis=1) - weights.sum(axis=1)[:, None, None] / 2
-        products = np.einsum("nap,nbp,np->nab", ranks, ranks, weights, optimize=True)
+            ranks[rows, 0] = self.pairs[rows] @ _above(values)
+        for j, x in enumerate(expected):
+            ranks[:, 1 + j] = self.pairs @ _above(x)
+        # The other direction of each pair has the opposite rank: it would double every product.
+        products = (ranks * self.pairs[:, None]) @ ranks.swapaxes(1, 2)
         size = np.sqrt(np.einsum("naa->na", products))
         scale = size[:, :, None] * size[:, None, :]
         correlations: Floats = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
@@ -268,17 +268,19 @@ class Draws:
 
     def _by_seeds(self, pairs: Pairs) -> Iterator[tuple[NDArray[np.intp], Floats]]:
         """Rows of draws with the same seeds, and the values of the pairs in them."""
-        unique, group = np.unique(self.seeds, axis=0, return_inverse=True)
-        values = Draws(self.pairs[: len(unique)], unique).values(pairs)
-        order = np.argsort(group.ravel(), kind="stable")
-        for rows in np.split(order, np.cumsum(np.bincount(group.ravel()))[:-1]):
-            yield rows, values[group.ravel()[rows[0]]]
+        base = self.seeds.shape[1] + 1.0
+        codes = self.seeds @ base ** np.arange(self.seeds.shape[1])
+        unique, at, group = np.unique(codes, return_index=True, return_inverse=True)
+        values = Draws(self.pairs[at], self.seeds[at]).values(pairs)
+        for i in range(len(unique)):
+            yield np.flatnonzero(group == i), values[i]
 
 
-def _below(x: Floats) -> Floats:
-    """What each pair, in both directions, adds to the rank of each: 1 if it lies below, a half if it is equal."""
-    both = np.concatenate([x, -x])
-    return np.asarray((both[:, None] < both) + 0.5 * (both[:, None] == both))
+def _above(x: Floats) -> Floats:
+    """What each pair, in both directions, adds to the rank of each, counted from the middle."""
+    others = x[:, None], -x[:, None]
+    # Comparisons, and no differences: two that are infinite are equal.
+    return np.asarray(sum((x > o).astype(np.float64) - (x < o) for o in others) / 2)
 
 
 def partial(correlations: Floats) -> Floats:
