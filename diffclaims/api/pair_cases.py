@@ -1,0 +1,69 @@
+"""Which experiments of many classes are cases, so that no pair is picked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from diffclaims.api.case import Case
+from diffclaims.problem.experiment import Experiment
+
+
+def select(experiments: Mapping[str, Experiment], **more: object) -> list[Case]:
+    """Return the balanced experiments of many classes on real data, as cases in which all pairs count.
+
+    Three classes or more that were trained together are one case. So are pairs of them that were trained two at a
+    time, of one data set and size, if none is missing. A pair that stands alone among more classes is none: whoever
+    chose it may have chosen the order.
+
+    Parameters
+    ----------
+    experiments : mapping of str to Experiment
+    **more
+        Further arguments of `Case`.
+    """
+    cases = [
+        Case(name=name, experiments={name: e}, **more)  # type: ignore[arg-type]
+        for name, e in experiments.items()
+        if e.mixture.n_classes > 2 and balanced(e)
+    ]
+    sets = _complete_sets(experiments)
+    for number, members in enumerate(sets):
+        n = len(_classes(members))
+        name = f"all-pairs-of-{n}" + (f"-{number + 1}" if len(sets) > 1 else "")
+        cases.append(Case(name=name, experiments=members, **more))  # type: ignore[arg-type]
+    return cases
+
+
+def lone(name: str, experiments: Mapping[str, Experiment]) -> bool:
+    """Whether a pair is one of many that could have been listed: there are more classes, and not all their pairs."""
+    inside = any(name in members for members in _complete_sets(experiments))
+    return not inside and len(_classes(experiments)) > 2
+
+
+def balanced(experiment: Experiment) -> bool:
+    """Whether all classes have the same weight."""
+    m = experiment.mixture
+    return bool(np.abs(m.weights - 1 / m.n_classes).max() < 0.01)
+
+
+def _classes(experiments: Mapping[str, Experiment]) -> set[str]:
+    return {str(c) for e in experiments.values() for c in e.mixture.classes}
+
+
+def _complete_sets(experiments: Mapping[str, Experiment]) -> list[dict[str, Experiment]]:
+    """Pairs of one data set, model and size among which none of three classes or more is missing."""
+    groups: dict[tuple[str, str], dict[str, Experiment]] = {}
+    for name, e in experiments.items():
+        if e.mixture.n_classes == 2 and balanced(e):
+            groups.setdefault((e.data, repr(e.model)), {})[name] = e
+    complete = []
+    for members in groups.values():
+        n = len(_classes(members))
+        if (
+            n > 2
+            and len({frozenset(map(str, e.mixture.classes)) for e in members.values()}) == n * (n - 1) // 2
+        ):
+            complete.append(members)
+    return complete
