@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from diffclaims.unet.measure.wiener import ClassMoments
 from diffclaims.unet.model.stepper import build
 from diffclaims.unet.record.analyse import _with_start, analyse
 from diffclaims.unet.record.raw import RawRun
+from diffclaims.unet.record.sheets import COLUMNS, sample_sheet
 from diffclaims.unet.train.run import train
 from tests.unet.synthetic import TINY
 
@@ -145,6 +147,20 @@ def test_the_images_are_prepared_once(source, trained, monkeypatch, tmp_path):
     analyse(trained, source, campaign="smoke", command="none", cache=cache, sheet=sheet)
     assert [seed for seed, _ in asked] == [0, 1]
     assert sheet.exists()
+
+
+def test_a_sheet_has_a_row_for_each_of_three_training_times(trained, source, tmp_path):
+    imread = pytest.importorskip("matplotlib.image").imread
+    run = RawRun.read(trained[0])
+    data = prepare(run.config.data, source, seed=0, n_held_out=1)
+    last = run.samples[max(run.samples)]["samples_ancestral"]
+    shades = {step: np.full_like(last, shade) for step, shade in ((1, -1.0), (2, 0.0), (3, 1.0), (4, 1.0))}
+    shown = replace(run, samples={s: {"samples_ancestral": x} for s, x in shades.items()})
+    sample_sheet(tmp_path / "a.png", shown, data)
+    side = imread(tmp_path / "a.png").shape[1] // COLUMNS
+    rows = imread(tmp_path / "a.png")[side // 2 : 3 * side : side, side // 2, 0]
+    # The first, the third of four, the last.
+    np.testing.assert_allclose(rows, [0, 1, 1], atol=0.01)
 
 
 def test_a_run_becomes_valid_datasets(analysed):

@@ -15,17 +15,19 @@ from diffclaims.unet.record.raw import RawRun
 
 Images = NDArray[np.float32]
 
-#: Images a row, rows of samples, and pairs of sample and training image below them.
+#: Images a row, rows of samples (or training times), and pairs of sample and training image below them.
 COLUMNS, ROWS, PAIRS = 16, 3, 16
 #: An image is drawn with at least this many pixels a side.
 LEAST_SIDE = 42
 
 
 def sample_sheet(path: Path, run: RawRun, data: PreparedData) -> None:
-    """Write the last stochastic samples of a run as a small grey PNG.
+    """Write stochastic samples of a run as a small grey PNG.
 
-    Above: samples as they came. Below, after a white line: those nearest to a training image in units of the
-    distance to the second nearest, each over that training image. Nothing is written of a run without samples.
+    Above: samples as they came, a row each at the first, the middle and the last training time at which the run
+    sampled; of a run that sampled less than three times, three rows of the last. Below, after a white line: those
+    nearest to a training image in units of the distance to the second nearest, each over that training image.
+    Nothing is written of a run without samples.
 
     Parameters
     ----------
@@ -35,10 +37,15 @@ def sample_sheet(path: Path, run: RawRun, data: PreparedData) -> None:
     data : PreparedData
         What it was trained on.
     """
-    step = max((s for s, found in run.samples.items() if f"samples_{SAMPLERS[0]}" in found), default=None)
-    if step is None:
+    name = f"samples_{SAMPLERS[0]}"
+    steps = sorted(s for s, found in run.samples.items() if name in found)
+    if not steps:
         return
-    samples = run.samples[step][f"samples_{SAMPLERS[0]}"].astype(np.float32).mean(axis=1)
+    samples = run.samples[steps[-1]][name].astype(np.float32).mean(axis=1)
+    rows = [samples[: ROWS * COLUMNS]]
+    if len(steps) >= ROWS:
+        chosen = (steps[0], steps[len(steps) // 2], steps[-1])
+        rows = [run.samples[s][name][:COLUMNS].astype(np.float32).mean(axis=1) for s in chosen]
     train = data.train.mean(axis=1)
     flat = [x.reshape(len(x), -1).astype(np.float64) for x in (samples, train)]
     distance = cdist(*flat)
@@ -46,9 +53,7 @@ def sample_sheet(path: Path, run: RawRun, data: PreparedData) -> None:
     closest = np.argsort(two[:, 0] / two[:, 1])[:PAIRS]
     nearest = train[distance[closest].argmin(axis=1)]
     gap = np.ones((1, COLUMNS * samples.shape[-1]), dtype=np.float32)
-    sheet = np.concatenate(
-        [_tiled(samples[: ROWS * COLUMNS]), gap, _tiled(samples[closest]), _tiled(nearest)]
-    )
+    sheet = np.concatenate([*map(_tiled, rows), gap, _tiled(samples[closest]), _tiled(nearest)])
     scale = -(-LEAST_SIDE // samples.shape[-1])
     sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
     from matplotlib.image import imsave
