@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.backend import Array, Backend
+from diffclaims.finite.interpolant import Interpolant, interpolate
 from diffclaims.problem.model import Activation, RandomFeatures
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,8 @@ ROUGH_TOLERANCE = 2e-5
 _ROUGH_SIZE = 2400
 #: Nodes reach this many standard deviations, where the density is 1e-15 of its height.
 _EDGE = 8.3
+#: Fewer inputs than this are integrated one by one.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,21 @@ def quadrature(
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _shared_interpolant(
+    activation: str | Activation, order: int, low: float, high: float, tolerance: float, reach: float
+) -> Interpolant | None:
+    rule = quadrature(activation, order, low, high, tolerance)
+    if len(rule.nodes) >= _ROUGH_SIZE:
+        return None
+    act = RandomFeatures(psi_p=1, psi_n=1, diffusion_time=1, activation=activation).act
+
+    def exact(u: Floats, s: Floats) -> Floats:
+        return _apply(rule, act(u + rule.nodes[:, None, None] * s[:, None]))
+
+    return interpolate(exact, reach, low, high, tolerance)
+
+
 class Response:
     """Hermite coefficients of the activation, for many neurons and inputs at once.
 
@@ -132,7 +150,8 @@ class Response:
 
     Notes
     -----
-    relu has closed forms; everything else is integrated over z.
+    relu has closed forms; everything else is integrated over z: at each input, or where the inputs are many and the
+    result is smooth, at the nodes of an interpolant (`diffclaims.finite.interpolant`) of the same tolerance.
     """
 
     def __init__(
@@ -147,6 +166,7 @@ class Response:
         tolerance: float = SMOOTH_TOLERANCE,
     ) -> None:
         self.model, self.order, self.backend, self.block_bytes = model, order, backend, block_bytes
+        self.low, self.high, self.tolerance = low, high, tolerance
         self.rule = None
         if model.activation != "relu":
             self.rule = quadrature(model.activation, order, low, high, tolerance)
@@ -156,6 +176,15 @@ class Response:
         """Return c_0..c_M and the second moment, each of the shape of `u` (p, b); `s` has shape (p,)."""
         if self.rule is None:
             return self._relu(u, s[:, None])
+        if u.shape[1] >= _FEW and (found := self._interpolant(u, s)) is not None:
+            out = found.values(u, s, self.backend)
+        else:
+            out = self._quadrature(u, s)
+        return [out[m] for m in range(self.order + 1)], out[-1]
+
+    def _quadrature(self, u: Array, s: Array) -> Array:
+        """All orders and the second moment (M + 2, p, b), averaged over the noise at each input."""
+        assert self.rule is not None
         xp, rule = self.backend, self.rule
         p, b = u.shape
         out = xp.zeros(self.order + 2, p, b)
@@ -168,7 +197,15 @@ class Response:
             flat = values.reshape(len(rule.nodes), -1)
             out[:-1, part] = (table @ flat).reshape(self.order + 1, -1, b)
             out[-1, part] = (weights @ (flat * flat)).reshape(-1, b)
-        return [out[m] for m in range(self.order + 1)], out[-1]
+        return out
+
+    def _interpolant(self, u: Array, s: Array) -> Interpolant | None:
+        """Polynomials that err by less than the quadrature may, where there are such."""
+        assert self.rule is not None
+        # Rounded outwards, so that draws share it.
+        reach = max(np.ceil(2 * float(abs(u).max())) / 2, 0.5)
+        low, high = min(self.low, float(s.min())), max(self.high, float(s.max()))
+        return _shared_interpolant(self.model.activation, self.order, low, high, self.tolerance, reach)
 
     def _relu(self, u: Array, s: Array) -> tuple[list[Array], Array]:
         a = u / s
