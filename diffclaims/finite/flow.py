@@ -58,6 +58,11 @@ class Flow:
         self.b = self.vectors.T @ v
         self._outer = self.b @ self.b.T
 
+    @classmethod
+    def of(cls, train: Moments, noise: float, *, backend: Backend) -> Flow:
+        """Flow on a training set whose classes do not matter."""
+        return cls(ClassFeatureMoments(np.ones(1), [train], []), noise, backend=backend)
+
     def losses(self, moments: Moments, training_times: Floats) -> Floats:
         """Loss on the points behind `moments` at each training time, shape (T,); 1 at time 0."""
         f = self.backend.array(filters(self.eigenvalues, self.kappa * training_times))

@@ -6,6 +6,7 @@ noise. They hold all that training and both losses need.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,9 +182,8 @@ class ClassFeatureMoments:
 
     def total(self) -> tuple[Array, Array]:
         """U and V of the training set."""
-        u = sum(w * m.u for w, m in zip(self.shares, self.train, strict=True))
-        v = sum(w * m.v for w, m in zip(self.shares, self.train, strict=True))
-        return u, v
+        whole = mixed(self.shares, self.train)
+        return whole.u, whole.v
 
     @property
     def bound(self) -> float:
@@ -238,3 +238,22 @@ def class_moments(
     elif test and draw.population is not None:
         tested = [features.of_population(draw.population, k) for k in range(len(draw.train))]
     return ClassFeatureMoments(draw.shares, train, tested)
+
+
+def mixture_moments(
+    draw: Draw, model: RandomFeatures, *, backend: Backend, test: bool = True
+) -> tuple[Moments, Moments | None]:
+    """Moments of the whole training set, and of the whole mixture: `class_moments` without classes."""
+    features = Features(draw.features, model, backend=backend)
+    train = features.of_samples(np.concatenate(draw.train))
+    if not test or draw.population is None:
+        return train, None
+    # To the order of the samples: that moves the losses by less than 1e-6.
+    tested = [features.of_population(draw.population, k, order=SAMPLE_ORDER) for k in range(len(draw.train))]
+    return train, mixed(draw.population.weights, tested)
+
+
+def mixed(weights: Floats, classes: Sequence[Moments]) -> Moments:
+    """Moments of classes together, by their weights."""
+    u, v = (sum(w * getattr(m, name) for w, m in zip(weights, classes, strict=True)) for name in ("u", "v"))
+    return Moments(u, v, sum(float(w) * m.bound for w, m in zip(weights, classes, strict=True)))

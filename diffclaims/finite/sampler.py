@@ -8,7 +8,6 @@ score's estimate of the clean point. A point's end is judged by the exact poster
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +22,8 @@ from diffclaims.finite.backend import Backend
 from diffclaims.finite.curves import check_count
 from diffclaims.finite.draw import TURNS, Draw, Population, check_seeds, generator
 from diffclaims.finite.flow import Flow
-from diffclaims.finite.gram import ClassFeatureMoments, Features, Moments, class_moments
+from diffclaims.finite.gram import ClassFeatureMoments, Features, Moments, mixed, mixture_moments
+from diffclaims.finite.noise import Noise
 from diffclaims.finite.setup import DEFAULT_TIMES, Question, read
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.provenance import provenance
@@ -48,6 +48,7 @@ def speciation(
     training_time: float | str = "best",
     score: str | ScoreMaker = "learned",
     mirrored: bool = False,
+    sobol: bool = False,
     backend: str = "numpy",
     device: str = "cpu",
 ) -> xr.Dataset:
@@ -82,6 +83,9 @@ def speciation(
         their noise and all backward steps. Each class's own probabilities are drawn as before; that they
         err together makes their ratio scatter less. Opposite centroids gain most, for features without a bias
         answer opposite points by opposite scores.
+    sobol : bool
+        Take the numbers along the line between centroids, for the start and for each step, from scrambled Sobol
+        sequences (`diffclaims.finite.noise`): each point has the same law, and their mean scatters less.
     backend, device
         As in `diffclaims.finite.learning_curves`, for training.
 
@@ -126,8 +130,8 @@ def speciation(
                 scores.append(exact_score(draw.population, model))
             else:
                 scores.append(_learned_score(draw, model, training_time, xp))
-        rng = generator(seed, TURNS)
-        ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, n_points, rng, mirrored)
+        noise = Noise(generator(seed, TURNS), draw.population, n_points, mirrored=mirrored, sobol=sobol)
+        ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, noise)
         transition[i] = ends.mean(axis=1).transpose(1, 2, 0)
         spread[i] = ends.std(axis=1).transpose(1, 2, 0)
     dataset = _dataset(transition, spread, commitment, n_points, listed, setup.classes, turns)
@@ -142,11 +146,13 @@ def speciation(
         n_samples=round(setup.model.psi_n * n_dims),
         n_points=n_points,
         n_steps=len(grid) - 1,
+        n_regular_steps=n_steps,
         end=end,
         score=str(getattr(score, "name", "callable")) if callable(score) else score,
         training_time=training_time if score == "learned" else "none",
         sampler="ancestral, stochastic",
         mirrored=int(mirrored),
+        sobol=int(sobol),
         endpoint="mean posterior of the true mixture at the end",
         commitment_of="the true mixture",
     )
@@ -259,25 +265,35 @@ def exact_score(
 
 
 def _learned_score(draw: Draw, model: RandomFeatures, training_time: float | str, xp: Backend) -> Score:
-    moments = class_moments(draw, model, backend=xp, test=training_time == "best")
-    return trained_score(draw, model, moments, training_time, xp)
+    train, test = mixture_moments(draw, model, backend=xp, test=training_time == "best")
+    return _stopped(draw, model, train, test, training_time, xp)
 
 
 def trained_score(
     draw: Draw, model: RandomFeatures, moments: ClassFeatureMoments, training_time: float | str, xp: Backend
 ) -> Score:
     """Score of features trained on given moments; ``"best"`` needs moments of the population as well."""
-    flow = Flow(moments, model.noise, backend=xp)
+    test = None
     if training_time == "best":
         assert draw.population is not None
+        test = mixed(draw.population.weights, moments.test)
+    return _stopped(draw, model, mixed(moments.shares, moments.train), test, training_time, xp)
+
+
+def _stopped(
+    draw: Draw,
+    model: RandomFeatures,
+    train: Moments,
+    test: Moments | None,
+    training_time: float | str,
+    xp: Backend,
+) -> Score:
+    """Score of features trained on given moments; with ``"best"`` stopped at the least loss on others."""
+    flow = Flow.of(train, model.noise, backend=xp)
+    if training_time == "best":
         # Losses are linear in the moments: one rotation serves the whole mixture.
-        weights = draw.population.weights
-        mixed = Moments(
-            sum(w * m.u for w, m in zip(weights, moments.test, strict=True)),
-            sum(w * m.v for w, m in zip(weights, moments.test, strict=True)),
-            0.0,
-        )
-        tau = float(DEFAULT_TIMES[int(np.argmin(flow.losses(mixed, DEFAULT_TIMES)))])
+        assert test is not None
+        tau = float(DEFAULT_TIMES[int(np.argmin(flow.losses(test, DEFAULT_TIMES)))])
     else:
         tau = float(training_time)
     readout = flow.readout(tau)
@@ -289,51 +305,36 @@ def trained_score(
     return score
 
 
-def _independent(rng: np.random.Generator, k: int, d: int, n: int) -> Floats:
-    """Normal numbers of n points of each class, shape (n, K, d)."""
-    return rng.standard_normal((n, k, d))
-
-
-def _mirrored(rng: np.random.Generator, k: int, d: int, n: int) -> Floats:
-    """The same, where every second class has those of the class before it with the opposite sign."""
-    z = rng.standard_normal((n, (k + 1) // 2, d))
-    return np.asarray(np.stack([z, -z], axis=2).reshape(n, -1, d)[:, :k])
-
-
 def _u_turns(
     population: Population,
     turns: Floats,
     grid: Floats,
     scores: list[Score],
-    n_points: int,
-    rng: np.random.Generator,
-    mirrored: bool,
+    noise: Noise,
 ) -> tuple[Floats, Floats]:
     """Posteriors at the end (T, n_points, K, K) and commitment (K, T)."""
-    k, d = len(population.weights), population.n_dims
-    noise_of = functools.partial(_mirrored if mirrored else _independent, rng, k, d)
+    k, d, n_points = noise.k, noise.d, noise.n_points
     # Points join at their turning time and all go down the grid together.
     y = np.empty((0, d))
     joined: list[int] = []
     commitment = np.empty((k, turns.size))
     for step, (t, down) in enumerate(itertools.pairwise(grid)):
-        signal, noise = np.exp(-2 * t), -np.expm1(-2 * t)
+        signal, upper = np.exp(-2 * t), -np.expm1(-2 * t)
         for turn in np.flatnonzero(turns == t):
-            if mirrored:
-                clean = population.centroids + np.sqrt(population.variances) * noise_of(n_points)
-            else:
-                clean = np.stack([population.sample(c, n_points, rng) for c in range(k)], axis=1)
-            fresh = np.sqrt(signal) * clean + np.sqrt(noise) * noise_of(n_points)
+            spread = np.sqrt(signal * population.variances)
+            fresh = np.sqrt(signal) * population.centroids + noise.start(
+                len(grid) - 1 - step, spread, np.sqrt(upper)
+            )
             fresh = fresh.reshape(-1, d)
-            best = log_posterior(population, fresh, signal, noise).argmax(axis=1).reshape(n_points, k)
+            best = log_posterior(population, fresh, signal, upper).argmax(axis=1).reshape(n_points, k)
             commitment[:, turn] = (best == np.arange(k)).mean(axis=0)
             y = np.concatenate([y, fresh])
             joined.append(int(turn))
         lower = -np.expm1(-2 * down)
         between = -np.expm1(-2 * (t - down))
-        clean = (y + noise * scores[step](y)) / np.sqrt(signal)
-        mean = (np.exp(down - t) * lower * y + np.exp(-down) * between * clean) / noise
-        y = mean + np.sqrt(between * lower / noise) * noise_of(len(y) // k).reshape(y.shape)
+        clean = (y + upper * scores[step](y)) / np.sqrt(signal)
+        mean = (np.exp(down - t) * lower * y + np.exp(-down) * between * clean) / upper
+        y = mean + np.sqrt(between * lower / upper) * noise.step(len(y) // k).reshape(y.shape)
         if not np.isfinite(y).all():
             raise SolveFailed(
                 f"the backward process left the finite numbers at diffusion time {t:.4g}; "

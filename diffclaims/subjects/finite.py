@@ -49,7 +49,7 @@ class FiniteSubject:
         Whether a seed of the learning curves is a pair of runs, with the samples' own scatter taken off
         (`paired` and `control` in `diffclaims.finite.learning_curves`). By default where classes of equal weight have
         centroids of different norms: there neurons that overlap much with one centroid scatter the order.
-    mirrored : bool
+    mirrored, sobol : bool
         As in `diffclaims.finite.speciation`.
     backend, device : str
         As in `diffclaims.finite.learning_curves`.
@@ -60,12 +60,13 @@ class FiniteSubject:
     seeds: int = 24
     speciation_seeds: int = 12
     n_times: int = 60
-    n_points: int = 400
+    n_points: int = 128
     n_steps: int = 24
     max_features: int = 4000
     max_samples: int = 20_000
     reduced: bool | None = None
     mirrored: bool = True
+    sobol: bool = True
     backend: str = "numpy"
     device: str = "cpu"
 
@@ -78,6 +79,19 @@ class FiniteSubject:
     def tags(self) -> Tags:
         """What it can answer."""
         return _TAGS
+
+    def settings(self, kind: str, experiment: Experiment) -> dict[str, int]:
+        """What attributes an answer of a kind ("curves" or "speciation") will have; a recording is known by them."""
+        if kind == "curves":
+            reduces = int(self._reduces(experiment))
+            return {"n_dims": self.n_dims, "paired": reduces, "control": reduces}
+        return {
+            "n_dims": self.speciation_dims,
+            "n_points": self.n_points,
+            "n_regular_steps": self.n_steps,
+            "mirrored": int(self.mirrored),
+            "sobol": int(self.sobol),
+        }
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """Losses by seed, until some time after the theory expects the last milestone."""
@@ -112,6 +126,7 @@ class FiniteSubject:
             n_points=self.n_points,
             n_steps=self.n_steps,
             mirrored=self.mirrored,
+            sobol=self.sobol,
             backend=self.backend,
             device=self.device,
         )

@@ -1,4 +1,4 @@
-"""Exact flow against the same experiment by plain gradient steps, to the same training time."""
+"""Exact flow against plain gradient steps to the same training time, and a seed of U-turns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from diffclaims import finite
+from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.subjects.finite import FiniteSubject
 
 pytest.importorskip("pytest_benchmark")
 
@@ -31,3 +33,10 @@ def test_gradient_steps(benchmark, n_dims):
     n_steps = int(np.ceil(END / probe.attrs["learning_rate"]))
     benchmark.extra_info["n_steps"] = n_steps
     benchmark.pedantic(lambda: finite.descend(QUESTION, n_steps, n_dims=n_dims, seeds=1), rounds=2)
+
+
+def test_a_seed_of_u_turns(benchmark):
+    """One seed of one experiment, with the settings of the subject `finite`."""
+    subject = FiniteSubject(speciation_seeds=1)
+    experiment = Experiment(mixture=QUESTION[0], model=RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05))
+    benchmark.pedantic(lambda: subject.speciation(experiment, np.geomspace(0.05, 5, 20)), rounds=3)

@@ -1,0 +1,81 @@
+"""Numbers of U-turns: each point has the law of independent ones, and means scatter less."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from diffclaims import finite
+from diffclaims.finite.draw import realize
+from diffclaims.finite.noise import Noise
+from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.model import RandomFeatures
+
+OPPOSITE = GaussianMixture([0.35, 0.65], [1.0, 1.0], centroid_gram=[[0.5, -0.5], [-0.5, 0.5]])
+THREE = GaussianMixture([0.3, 0.3, 0.4], [1.0, 1.0, 1.0], centroid_gram=np.diag([4.0, 4.0, 4.0]))
+
+
+def drawn(mixture, n_points=64, n_steps=3, **how):
+    """Starts and steps of two cohorts, (start or step, point, class, direction)."""
+    noise = Noise(np.random.default_rng(0), realize(mixture, 8, 0), n_points, **how)
+    spread = np.full((mixture.n_classes, 8), 0.6)
+    first, one = noise.start(n_steps, spread, 0.8), noise.step(n_points)
+    second, two = noise.start(n_steps - 1, spread, 0.8), noise.step(2 * n_points)
+    return noise, [first, one, second, two[:n_points], two[n_points:]]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("mixture", [OPPOSITE, THREE])
+@pytest.mark.parametrize("sobol", [False, True])
+def test_numbers_are_normal_and_independent_of_the_direction(mixture, mirrored, sobol):
+    for z in drawn(mixture, n_points=2048, mirrored=mirrored, sobol=sobol)[1]:
+        assert z.shape == (2048, mixture.n_classes, 8)
+        for k in range(mixture.n_classes):
+            assert stats.kstest(z[:, k] @ np.eye(8)[0], "norm").pvalue > 1e-4
+            np.testing.assert_allclose(np.cov(z[:, k].T), np.eye(8), atol=0.15)
+
+
+def test_along_the_line_between_centroids_they_are_even():
+    noise, parts = drawn(OPPOSITE, sobol=True, mirrored=True)
+    assert abs(noise.axis @ realize(OPPOSITE, 8, 0).centroids[0]) == pytest.approx(2.0)
+    for z in parts:
+        rank = np.sort(stats.norm.cdf(z[:, 0] @ noise.axis) * 64).astype(int)
+        np.testing.assert_array_equal(rank, np.arange(64))
+
+
+def test_mirrored_classes_have_opposite_numbers():
+    for sobol in (False, True):
+        for z in drawn(OPPOSITE, sobol=sobol, mirrored=True)[1]:
+            np.testing.assert_array_equal(z[:, 0], -z[:, 1])
+
+
+def test_classes_with_one_centroid_have_no_line():
+    one = GaussianMixture([0.5, 0.5], [1.5, 1.0])
+    assert drawn(one, sobol=True)[0].axis is None
+
+
+def test_any_number_of_points_is_taken():
+    assert drawn(OPPOSITE, n_points=1, sobol=True)[1][0].shape == (1, 2, 8)
+    assert drawn(OPPOSITE, n_points=50, sobol=True)[1][0].shape == (50, 2, 8)
+
+
+@pytest.fixture(scope="module")
+def turns():
+    """The exact score of the same seeds, without and with."""
+    model = RandomFeatures(psi_p=4, psi_n=4, diffusion_time=0.05)
+    asked = {"n_dims": 16, "seeds": 48, "n_points": 64, "n_steps": 12, "score": "exact", "mirrored": True}
+    return [
+        finite.speciation((OPPOSITE, model), np.geomspace(0.1, 4, 12), sobol=s, **asked)["return_probability"]
+        for s in (False, True)
+    ]
+
+
+def test_no_mean_moves(turns):
+    error = np.sqrt(sum(t.var("seed", ddof=1) for t in turns) / 48)
+    assert (np.abs(turns[0].mean("seed") - turns[1].mean("seed")) <= 4.5 * error + 1e-3).all()
+
+
+def test_means_scatter_less(turns):
+    plain, sobol = (float(t.var("seed", ddof=1).mean()) for t in turns)
+    assert sobol < plain / 3
