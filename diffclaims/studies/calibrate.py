@@ -39,6 +39,7 @@ from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.recordings import complete, path_of
 from diffclaims.studies.power import COVERAGE, MOST_SEEDS, POWER, Judged
+from diffclaims.studies.record import changed_settings
 from diffclaims.subjects import registry
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
@@ -49,10 +50,10 @@ Floats = NDArray[np.float64]
 LIMIT = 0.01
 #: Folder of the records, below the baselines.
 FOLDER = "calibration"
-#: What must be the same for a recorded answer to be one of the subject as it is, by kind; what is not stated is 0.
+#: Settings of the subject that a pool depends on, by what is measured.
 SETTINGS = {
-    "curves": ("n_dims", "paired", "control"),
-    "speciation": ("n_dims", "n_points", "n_steps", "mirrored"),
+    "learning_curves": ("n_dims", "seeds", "n_times", "reduced"),
+    "speciation": ("speciation_dims", "speciation_seeds", "n_points", "n_steps", "mirrored", "sobol"),
 }
 #: Largest difference between a recorded seed and the same seed measured anew: records are in single precision.
 SAME = 1e-5
@@ -83,14 +84,14 @@ class Pool(Wrapper):
         path = None if self.folder is None else path_of(self.folder, experiment, kind)
         found = complete(storage.read_dataset(path)) if path is not None and path.is_file() else None
         start = time.process_time()
-        if found is None:
+        if found is None or changed_settings(found, self.one, kind, experiment):
             return self._measure(experiment, ask, start)
         first = (
             self.one.speciation(experiment, times)
             if kind == "speciation"
             else self.one.learning_curves(experiment)
         )
-        if not _same(found, first, kind):
+        if not _same(found, first):
             return self._measure(experiment, ask, time.process_time())
         self.seconds += time.process_time() - start
         self.played += 1
@@ -103,10 +104,8 @@ class Pool(Wrapper):
         return found
 
 
-def _same(recorded: xr.Dataset, first: xr.Dataset, kind: str) -> bool:
-    """Whether a recording is of the settings of a fresh answer, and its first seed is the same."""
-    if any(recorded.attrs.get(name, 0) != first.attrs.get(name, 0) for name in SETTINGS[kind]):
-        return False
+def _same(recorded: xr.Dataset, first: xr.Dataset) -> bool:
+    """Whether the first seed of a recording is a fresh answer."""
     one = recorded.sel(seed=first["seed"].values)
     return all(
         one[name].shape == first[name].shape
@@ -151,7 +150,7 @@ def measure(
             )
     about: dict[str, Any] = {
         "experiments": _experiments(case),
-        "settings": _settings(subject),
+        "settings": settings(claim, subject),
         "played": pool.played,
         "measured": pool.measured,
         "size": str(result.verdict.size),
@@ -170,10 +169,9 @@ def measure(
     )
 
 
-def _settings(subject: FiniteSubject) -> dict[str, Any]:
-    """What of a subject a pool depends on."""
-    left_out = ("backend", "device", "max_features", "max_samples")
-    return {k: v for k, v in dataclasses.asdict(subject).items() if k not in left_out}
+def settings(claim: Claim, subject: FiniteSubject) -> dict[str, Any]:
+    """What of a subject the pools of a claim depend on."""
+    return {name: getattr(subject, name) for kind in sorted(claim.measures) for name in SETTINGS.get(kind, ())}
 
 
 def _experiments(case: Case) -> dict[str, Any]:
@@ -281,7 +279,10 @@ def calibrate(
         name = case.name if role == "regime" else f"{case.name} (null)"
         old = before.get(name)
         about = {} if old is None else json.loads(old.attrs["about"])
-        if about.get("experiments") == _experiments(case) and about.get("settings") == _settings(subject):
+        now = settings(claim, subject)
+        # A record may state more than the claim depends on.
+        then = {name: about.get("settings", {}).get(name) for name in now}
+        if about.get("experiments") == _experiments(case) and then == now:
             assert old is not None
             found[name] = old
             continue
