@@ -19,20 +19,11 @@ from diffclaims.storage import netcdf as storage
 from diffclaims.storage.recordings import record as keep
 from diffclaims.studies import calibrate as calibration
 from diffclaims.studies import mutants
-from diffclaims.studies.calibrate import (
-    LIMIT,
-    Pool,
-    calibrate,
-    cases_of,
-    null_rows,
-    power_rows,
-    records,
-    render,
-    split,
-    too_often,
-)
+from diffclaims.studies.calibrate import Pool, calibrate, cases_of
 from diffclaims.studies.error_rates import interval
+from diffclaims.studies.pools import join, records, split
 from diffclaims.studies.power import Judged
+from diffclaims.studies.power_tables import LIMIT, null_rows, power_rows, render, too_often
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -180,7 +171,7 @@ def test_cases_that_were_measured_are_not_measured_again(small, monkeypatch):
 
 def test_cases_of_few_seeds_stay_apart():
     few, many = (pool(np.ones((2, n))) for n in (8, 12))
-    joined = calibration._join(CLAIMS["variance-order"], {"few": few, "many": many}, "x")
+    joined = join(CLAIMS["variance-order"], {"few": few, "many": many}, "x")
     parts = split(joined)
     assert (parts["few"].sizes["seed"], parts["many"].sizes["seed"]) == (8, 12)
 
@@ -223,7 +214,7 @@ def test_mutants_and_calibration_come_from_one_command(capsys):
 
 
 def test_without_records_the_command_says_how_to_make_them(monkeypatch):
-    monkeypatch.setattr("diffclaims.studies.calibrate.records", dict)
+    monkeypatch.setattr("diffclaims.studies.pools.records", dict)
     assert "diffclaims calibrate makes it" in mutants.calibration_text(100)
 
 

@@ -74,13 +74,7 @@ def descend(
     InvalidInput
         For an unknown optimizer, a step at which gradient descent diverges, and as `learning_curves`.
     """
-    if optimizer not in OPTIMIZERS:
-        raise InvalidInput.of("optimizer", optimizer, f"be one of {list(OPTIMIZERS)}", "choose one of them")
-    check_count("n_steps", n_steps)
-    check_count("batch_size", batch_size)
-    check_count("n_test", n_test)
-    if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise InvalidInput.of("learning_rate", learning_rate, "be above 0", "leave it out for the default")
+    _check(optimizer, n_steps, batch_size, n_test, learning_rate)
     setup = read(question, n_dims=n_dims, x=x, labels=labels)
     at = _records(records, n_steps)
     listed = check_seeds(seeds)
@@ -90,14 +84,8 @@ def descend(
     rate = learning_rate
     for draw in draws:
         moments = class_moments(draw, setup.model, backend=xp)
-        if rate is None:
-            # One rate for all seeds, so that they share their training times.
-            rate = 1e-2 if optimizer == "adam" else _stable(moments, setup.model, xp) / 2
-            rate = rate / 10 if optimizer == "sgd" else rate
-        if optimizer == "gd" and rate > (limit := _stable(moments, setup.model, xp)):
-            raise InvalidInput.of(
-                "learning_rate", rate, f"be below {limit:.4g}, where gradient descent diverges", "lower it"
-            )
+        # One rate for all seeds, so that they share their training times.
+        rate = _default_rate(optimizer, moments, setup.model, xp) if rate is None else rate
         if optimizer == "gd":
             losses = _batch_free(moments, setup.model, rate, at, xp)
         else:
@@ -124,6 +112,27 @@ def descend(
             "training_time_is": "step" if optimizer == "adam" else "learning rate * step",
         },
     )
+
+
+def _check(
+    optimizer: str, n_steps: int, batch_size: int, n_test: int | None, learning_rate: float | None
+) -> None:
+    """Reject what cannot be used, without looking at the data."""
+    if optimizer not in OPTIMIZERS:
+        raise InvalidInput.of("optimizer", optimizer, f"be one of {list(OPTIMIZERS)}", "choose one of them")
+    check_count("n_steps", n_steps)
+    check_count("batch_size", batch_size)
+    check_count("n_test", n_test)
+    if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
+        raise InvalidInput.of("learning_rate", learning_rate, "be above 0", "leave it out for the default")
+
+
+def _default_rate(optimizer: str, moments: ClassFeatureMoments, model: RandomFeatures, xp: Backend) -> float:
+    """Adam's usual step; half of what is stable for gd, and a tenth of that for sgd."""
+    if optimizer == "adam":
+        return 1e-2
+    rate = _stable(moments, model, xp) / 2
+    return rate / 10 if optimizer == "sgd" else rate
 
 
 def _records(records: ArrayLike | None, n_steps: int) -> NDArray[np.int64]:
@@ -158,6 +167,10 @@ def _finish(recorded: list[list[list[float]]]) -> tuple[Floats, Floats]:
 def _batch_free(
     moments: ClassFeatureMoments, model: RandomFeatures, rate: float, at: NDArray[np.int64], xp: Backend
 ) -> tuple[Floats, Floats]:
+    if rate > (limit := _stable(moments, model, xp)):
+        raise InvalidInput.of(
+            "learning_rate", rate, f"be below {limit:.4g}, where gradient descent diverges", "lower it"
+        )
     u, v = moments.total()
     p, d = v.shape
     kappa = 2 * model.noise * d / p

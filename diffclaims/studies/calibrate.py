@@ -13,43 +13,35 @@ import argparse
 import dataclasses
 import functools
 import json
-import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from diffclaims.api.case import Case, Role
-from diffclaims.api.claim import Claim, chosen_claims, load_claims
+from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.evidence import FEWEST_SEEDS
 from diffclaims.api.subject import Subject
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
-from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.recordings import complete, path_of
-from diffclaims.studies.power import COVERAGE, MOST_SEEDS, POWER, Judged
+from diffclaims.studies.pools import FOLDER, join, records, split
+from diffclaims.studies.power_tables import render, too_often
 from diffclaims.studies.record import changed_settings
 from diffclaims.subjects import registry
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
+from diffclaims.terminal import tell
 
 Floats = NDArray[np.float64]
 
-#: Most decisions that are acceptable where nothing differs, as a share of the repetitions.
-LIMIT = 0.01
-#: Folder of the records, below the baselines.
-FOLDER = "calibration"
 #: Settings of the subject that a pool depends on, by what is measured.
 SETTINGS = {
     "learning_curves": ("n_dims", "seeds", "n_times", "reduced"),
@@ -171,62 +163,13 @@ def measure(
 
 def settings(claim: Claim, subject: FiniteSubject) -> dict[str, Any]:
     """What of a subject the pools of a claim depend on."""
-    return {name: getattr(subject, name) for kind in sorted(claim.measures) for name in SETTINGS.get(kind, ())}
+    return {
+        name: getattr(subject, name) for kind in sorted(claim.measures) for name in SETTINGS.get(kind, ())
+    }
 
 
 def _experiments(case: Case) -> dict[str, Any]:
     return {name: json.loads(e.to_json()) for name, e in case.experiments.items()}
-
-
-def _join(claim: Claim, cases: Mapping[str, xr.Dataset], command: str) -> xr.Dataset:
-    """One record of the cases of a claim; seeds that a case does not have are NaN."""
-    most = max(d.sizes["seed"] for d in cases.values())
-    samples = [
-        np.pad(d["samples"].values, ((0, 0), (0, most - d.sizes["seed"])), constant_values=np.nan)
-        for d in cases.values()
-    ]
-    numbers = {
-        name: np.concatenate([d[name].values for d in cases.values()]) for name in ("threshold", "accuracy")
-    }
-    dataset = xr.Dataset(
-        {
-            "samples": (("seed", "effect"), np.concatenate(samples).T),
-            "threshold": ("effect", numbers["threshold"]),
-            "accuracy": ("effect", numbers["accuracy"]),
-            "of_case": (
-                "effect",
-                np.repeat(np.arange(len(cases)), [d.sizes["effect"] for d in cases.values()]),
-            ),
-            "seconds": ("case", [float(d["seconds"]) for d in cases.values()]),
-        },
-        coords={
-            "seed": np.arange(most),
-            "effect": np.concatenate([d["effect"].values for d in cases.values()]),
-            "case": list(cases),
-        },
-    )
-    attrs = provenance(
-        subject="finite",
-        seeds=range(most),
-        claim=claim.id,
-        command=command,
-        roles=json.dumps({name: d.attrs["role"] for name, d in cases.items()}),
-        about=json.dumps({name: json.loads(d.attrs["about"]) for name, d in cases.items()}, sort_keys=True),
-    )
-    return schema.stamp(dataset, "calibration", attrs)
-
-
-def split(record: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Return the cases of a record, each with its own seeds, by name."""
-    roles, about = json.loads(record.attrs["roles"]), json.loads(record.attrs["about"])
-    found = {}
-    for i, name in enumerate(map(str, record["case"].values)):
-        one = record.isel(effect=np.flatnonzero(record["of_case"].values == i), case=i)
-        kept = ~np.isnan(one["samples"].transpose("seed", "effect").values).any(axis=1)
-        one = one.isel(seed=np.flatnonzero(kept)).drop_vars(["of_case", "case"])
-        one["samples"] = one["samples"].transpose("effect", "seed")
-        found[name] = one.assign_attrs(role=roles[name], about=json.dumps(about[name], sort_keys=True))
-    return found
 
 
 def calibrate(
@@ -292,119 +235,10 @@ def calibrate(
             continue
         found[name] = one
         progress(f"{claim.id} {name}: {one.sizes['seed']} seeds, {float(one['seconds']):.1f} s each")
-        save(_join(claim, found, command))
+        save(join(claim, found, command))
     if not found:
         raise InvalidInput.of("claim", claim.id, "have a case that finite answers", "choose another claim")
-    return _join(claim, found, command)
-
-
-def records(folder: Path | None = None) -> dict[str, xr.Dataset]:
-    """Return what was recorded, by claim; empty where nothing was."""
-    where = (locate.baselines_dir() / FOLDER) if folder is None else folder
-    found = {}
-    for claim in load_claims():
-        path = where / f"{claim.id}.nc"
-        if path.is_file():
-            found[claim.id] = schema.validate(storage.read_dataset(path), "calibration", who=str(path))
-    return found
-
-
-def power_rows(found: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, ...]]:
-    """Claim, case, truth, power, power if normal, seeds needed, weakest effect, its scatter, pool, seconds."""
-    for claim, record in found.items():
-        for name, data in split(record).items():
-            if data.attrs["role"] != "regime":
-                continue
-            judged = Judged(data)
-            i = judged.weakest
-            needed = judged.needed
-            scatter = judged.scatter[i]
-            yield (
-                claim,
-                name,
-                str(judged.truth),
-                str(judged.power()),
-                str(judged.normal_power()),
-                f"more than {MOST_SEEDS}" if needed is None else str(needed),
-                f"{judged.medians[i]:+.3f}",
-                "-" if math.isnan(scatter) else f"{scatter:.4f}",
-                str(data.sizes["seed"]),
-                f"{FEWEST_SEEDS * float(data['seconds']):.0f}",
-            )
-
-
-def null_rows(found: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, ...]]:
-    """Claim, case, false holds, false fails, pool."""
-    nulls = {c.id: c.null.effects for c in load_claims() if c.null is not None}
-    for claim, record in found.items():
-        for name, data in split(record).items():
-            if data.attrs["role"] != "null":
-                continue
-            judged, of = Judged(data), nulls.get(claim, "")
-            rates = (str(judged.false(side, of)) for side in (1, -1))
-            yield claim, name.removesuffix(" (null)"), *rates, str(data.sizes["seed"])
-
-
-POWER_HEADS = (
-    "claim",
-    "case",
-    "truth",
-    f"power at {FEWEST_SEEDS} seeds, in %",
-    "if normal",
-    f"seeds for {100 * POWER:g} %",
-    "weakest effect",
-    "scatter of a seed",
-    "pool",
-    f"seconds of {FEWEST_SEEDS} seeds",
-)
-NULL_HEADS = ("claim", "null case", f"false holds at {FEWEST_SEEDS} seeds, in %", "false fails", "pool")
-
-
-def render(found: Mapping[str, xr.Dataset], *, width: int = 120) -> str:
-    """Return the tables of calibrations as text.
-
-    Parameters
-    ----------
-    found : mapping of str to Dataset
-        Kind "calibration", by claim.
-    width : int
-        In characters.
-    """
-    ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
-    style = box.ASCII if ascii_only else box.SIMPLE_HEAD
-    console = Console(width=max(60, width), highlight=False, legacy_windows=False)
-    with console.capture() as capture:
-        for title, heads, rows in (
-            ("power: decided as the truth is, in the regime", POWER_HEADS, power_rows(found)),
-            ("decided where the classes are alike", NULL_HEADS, null_rows(found)),
-        ):
-            table = Table(box=style, title=title, title_justify="left")
-            for head in heads:
-                table.add_column(head, overflow="fold", no_wrap=head == "claim")
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
-        console.print(
-            f"in brackets: {100 * COVERAGE:g} % intervals, in %, from a pool in which each seed counts once "
-            "(Clopper-Pearson for one seed, to the power of the seeds); if normal: if every effect scatters so; "
-            "truth: the side of the pool's medians; "
-            "weakest effect: that which lies least far from its threshold in units of its scatter; seconds: of "
-            "one core",
-            markup=False,
-        )
-    return capture.get()
-
-
-def too_often(found: Mapping[str, xr.Dataset]) -> list[str]:
-    """Return the claims whose null is surely decided in more than `LIMIT` of the cases."""
-    nulls = {c.id: c.null.effects for c in load_claims() if c.null is not None}
-    return [
-        claim
-        for claim, record in found.items()
-        for data in split(record).values()
-        if data.attrs["role"] == "null"
-        and any(Judged(data).false(side, nulls.get(claim, "")).low > LIMIT for side in (1, -1))
-    ]
+    return join(claim, found, command)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -447,7 +281,7 @@ def run(args: argparse.Namespace) -> int:
             kept=before.get(claim.id),
             command=f"diffclaims calibrate --claim {claim.id}{words}",
             save=functools.partial(storage.write, path),
-            progress=lambda line: print(line, file=sys.stderr, flush=True),
+            progress=tell,
         )
         storage.write(path, found[claim.id])
     print(render(found), end="")

@@ -256,8 +256,7 @@ def run(args: argparse.Namespace) -> int:
 
 def calibration_text(width: int) -> str:
     """What is recorded of how far verdicts can be trusted, or how to make it."""
-    from diffclaims.studies import calibrate as calibration
-    from diffclaims.studies import error_rates, share_report, shares, wrongness
+    from diffclaims.studies import error_rates, pools, power_tables, share_report, shares, wrongness
 
     parts = []
     claims = list(chosen_claims())
@@ -271,9 +270,9 @@ def calibration_text(width: int) -> str:
             parts.append(report(storage.read_dataset(path), width=width))
         else:
             parts.append(f"{path.name} is not recorded; diffclaims {path.stem} makes it\n")
-    found = calibration.records()
+    found = pools.records()
     if found:
-        parts.append(calibration.render(found, width=width))
+        parts.append(power_tables.render(found, width=width))
     else:
         parts.append("no calibration is recorded; diffclaims calibrate makes it\n")
     return "\n".join(parts)
