@@ -20,10 +20,10 @@ from diffclaims.storage.recordings import record as keep
 from diffclaims.studies import calibrate as calibration
 from diffclaims.studies import mutants
 from diffclaims.studies.calibrate import Pool, calibrate, cases_of
-from diffclaims.studies.error_rates import interval
 from diffclaims.studies.pools import join, records, split
 from diffclaims.studies.power import Judged
 from diffclaims.studies.power_tables import LIMIT, null_rows, power_rows, render, too_often
+from diffclaims.studies.proportion import interval
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -148,7 +148,7 @@ def test_the_record_holds_planted_errors_at_their_sizes(recorded):
 @pytest.mark.parametrize("size", [0.0, 1.0])
 def test_a_part_of_the_record_is_made_again(recorded, size):
     """The first seeds agree with the mean over all, within the scatter of seeds."""
-    (claim,) = score_errors.chosen_claims([score_errors.CLAIM])
+    claim = score_errors.find_claim(score_errors.CLAIM)
     case = next(c for c in claim.cases if c.name == score_errors.DECIDING)
     weights = list(score_errors.WEIGHTS)
     experiments = [case.experiments[f"weight={w:g}"] for w in weights]
