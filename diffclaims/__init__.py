@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from diffclaims.api import effects, pairs, space
     from diffclaims.api.case import Case, CaseResult, Role
     from diffclaims.api.claim import Claim, Null, load_claims
+    from diffclaims.api.outcome import Effect, Outcome
     from diffclaims.api.space import Axis, Space
     from diffclaims.api.subject import Subject, Tags
-    from diffclaims.api.verdict import Effect, Outcome, Verdict
+    from diffclaims.api.verdict import Verdict
     from diffclaims.problem.experiment import Experiment
     from diffclaims.problem.mixture import GaussianMixture
     from diffclaims.problem.model import RandomFeatures
@@ -40,11 +41,11 @@ _LAZY = {
     "Case": "api.case:Case",
     "CaseResult": "api.case:CaseResult",
     "Claim": "api.claim:Claim",
-    "Effect": "api.verdict:Effect",
+    "Effect": "api.outcome:Effect",
     "Experiment": "problem.experiment:Experiment",
     "GaussianMixture": "problem.mixture:GaussianMixture",
     "Null": "api.claim:Null",
-    "Outcome": "api.verdict:Outcome",
+    "Outcome": "api.outcome:Outcome",
     "RandomFeatures": "problem.model:RandomFeatures",
     "Role": "api.case:Role",
     "Space": "api.space:Space",

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 from diffclaims.api.case import Case, CaseResult
-from diffclaims.api.verdict import Effect, Verdict
+from diffclaims.api.outcome import Effect
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import BaselineError
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture

@@ -13,7 +13,8 @@ from scipy.special import ndtr
 
 from diffclaims import cli
 from diffclaims.api.claim import load_claims
-from diffclaims.api.verdict import Effect, Outcome, Verdict
+from diffclaims.api.outcome import Effect, Outcome
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.recordings import record as keep

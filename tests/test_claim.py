@@ -6,8 +6,8 @@ import pytest
 
 from diffclaims.api.case import Case, Role
 from diffclaims.api.claim import Claim, load_claims
+from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.api.subject import Tags
-from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture

@@ -10,7 +10,8 @@ import xarray as xr
 
 from diffclaims.api.claim import load_claims
 from diffclaims.api.effects import LogTime, effect, log_time, order_effects
-from diffclaims.api.verdict import Effect, Outcome, Verdict
+from diffclaims.api.outcome import Effect, Outcome
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp

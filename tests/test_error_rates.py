@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffclaims.api.verdict import Effect, Outcome
+from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.cli import main
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage

@@ -13,9 +13,9 @@ from diffclaims.api.answers import ACCURACY_LIMIT, check_accuracy
 from diffclaims.api.case import Case, Role
 from diffclaims.api.claim import Claim, load_claims
 from diffclaims.api.effects import order_effects
+from diffclaims.api.outcome import Outcome
 from diffclaims.api.seeds import check_seeds
 from diffclaims.api.subject import MEASURES, Tags
-from diffclaims.api.verdict import Outcome
 from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture

@@ -11,8 +11,9 @@ from scipy import stats
 
 from diffclaims.api.case import Role
 from diffclaims.api.claim import load_claims
+from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.api.pairs import Draws, Estimate, Pairs, effect, order_effects, partial, select
-from diffclaims.api.verdict import Effect, Outcome, Verdict
+from diffclaims.api.verdict import Verdict
 from diffclaims.cli import main
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment

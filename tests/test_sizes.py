@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from diffclaims import load_claims
+from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.api.sizes import size_effects
 from diffclaims.api.subject import Tags
-from diffclaims.api.verdict import Effect, Outcome, Verdict
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import BaselineError
 from diffclaims.storage.reference import recorded_effects
 from diffclaims.studies.families import FAMILIES

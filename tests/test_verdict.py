@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from diffclaims.api.evidence import evidence, most_against
-from diffclaims.api.verdict import Effect, Outcome, Verdict, combine, quantile
+from diffclaims.api.outcome import Effect, Outcome, quantile
+from diffclaims.api.verdict import Verdict, combine
 from diffclaims.errors import InvalidInput
 
 HOLDS, FAILS, INCONCLUSIVE = Outcome.HOLDS, Outcome.FAILS, Outcome.INCONCLUSIVE

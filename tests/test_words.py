@@ -8,7 +8,7 @@ import pytest
 
 from diffclaims import cli
 from diffclaims.api.claim import load_claims
-from diffclaims.api.verdict import Outcome
+from diffclaims.api.outcome import Outcome
 from diffclaims.suite.words import WORDS, glossary
 
 PAGE = Path(__file__).parents[1] / "docs" / "glossary.md"

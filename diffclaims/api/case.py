@@ -11,7 +11,8 @@ from enum import StrEnum
 import numpy as np
 import xarray as xr
 
-from diffclaims.api.verdict import Outcome, Verdict
+from diffclaims.api.outcome import Outcome
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture

@@ -17,10 +17,11 @@ import xarray as xr
 
 from diffclaims.api.case import WORD, WORD_RULE, Case, CaseResult, Role
 from diffclaims.api.identities import Checked
+from diffclaims.api.outcome import Effect
 from diffclaims.api.sizes import size_effects
 from diffclaims.api.space import Space
 from diffclaims.api.subject import MEASURES, SAME_MODEL, Subject, experiments_of
-from diffclaims.api.verdict import Effect, Verdict
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from diffclaims.api.verdict import Effect
+from diffclaims.api.outcome import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.times.definitions import STATED, Milestone
 from diffclaims.times.log_time import LogTime, log_time

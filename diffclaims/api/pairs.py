@@ -19,8 +19,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.api.effects import levels_of, log_time
+from diffclaims.api.outcome import Effect
 from diffclaims.api.pair_cases import balanced, lone, select
-from diffclaims.api.verdict import Effect
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture

@@ -10,8 +10,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from diffclaims.api.outcome import Effect
 from diffclaims.api.subject import Tags
-from diffclaims.api.verdict import Effect
 
 #: Relative and absolute tolerance of an exact subject, beside what it states as its accuracy.
 EXACT = (0.05, 0.005)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from diffclaims.api.case import Case
 from diffclaims.api.effects import GENERALIZED_FRACTIONS, MEMORIZED_GAPS, order_effects
+from diffclaims.api.outcome import Effect
 from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from rich.console import Console
 
 from diffclaims.api.claim import Claim, chosen_claims
+from diffclaims.api.outcome import Effect
 from diffclaims.api.subject import Subject, experiments_of
-from diffclaims.api.verdict import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from diffclaims.api.evidence import DECISIVE, evidence, most_against
-from diffclaims.api.verdict import quantile
+from diffclaims.api.outcome import quantile
 from diffclaims.errors import InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate

@@ -26,8 +26,8 @@ from rich.text import Text
 
 from diffclaims.api.case import Case, CaseResult, Role
 from diffclaims.api.claim import Claim, chosen_claims
+from diffclaims.api.outcome import Outcome
 from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Outcome
 from diffclaims.errors import DiffclaimsError, SubjectInvalid
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from diffclaims.api.outcome import Outcome
 from diffclaims.api.pairs import FEWEST_APART, FEWEST_CLASSES, Draws, Pairs, effect
-from diffclaims.api.verdict import Outcome
 from diffclaims.errors import InvalidInput
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp

@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
 from diffclaims.api.evidence import DECISIVE, FEWEST_SEEDS, evidence, most_against
-from diffclaims.api.verdict import Outcome
+from diffclaims.api.outcome import Outcome
 from diffclaims.studies.proportion import interval
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import xarray as xr
 from diffclaims.api import source as code
 from diffclaims.api.case import Case
 from diffclaims.api.claim import Claim
-from diffclaims.api.verdict import Outcome
+from diffclaims.api.outcome import Outcome
 from diffclaims.studies.points import REGIONS, case_at
 from diffclaims.studies.proportion import interval
 from diffclaims.terminal import rendered, table

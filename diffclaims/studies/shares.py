@@ -28,7 +28,7 @@ from diffclaims._version import __version__
 from diffclaims.api import source as code
 from diffclaims.api.case import Case
 from diffclaims.api.claim import Claim, chosen_claims, find_claim
-from diffclaims.api.verdict import Outcome
+from diffclaims.api.outcome import Outcome
 from diffclaims.errors import InvalidInput, NotMeasured, SolveFailed, SubjectInvalid
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate

@@ -7,8 +7,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from diffclaims import theory
+from diffclaims.api.outcome import SIGMAS
 from diffclaims.api.subject import Tags
-from diffclaims.api.verdict import SIGMAS
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.theory.speciation import speciation

@@ -10,8 +10,8 @@ from typing import Literal
 import xarray as xr
 
 from diffclaims.api.claim import Claim, find_claim, load_claims
+from diffclaims.api.outcome import Outcome
 from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Outcome
 from diffclaims.errors import BaselineError, ClaimFailed, InvalidInput, SubjectInvalid
 from diffclaims.storage import paths as locate
 from diffclaims.suite.expected import expected_failures, unknown_failures

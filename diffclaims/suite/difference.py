@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclaims.api.verdict import quantile
+from diffclaims.api.outcome import quantile
 from diffclaims.storage.quick import Group
 
 #: What the same computation gives on another machine, relative to the largest value of a variable.

@@ -21,8 +21,8 @@ import xarray as xr
 from diffclaims.api import source as code
 from diffclaims.api.case import Case, CaseResult
 from diffclaims.api.claim import Claim, chosen_claims
+from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Effect, Outcome
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate

@@ -14,7 +14,8 @@ from rich.text import Text
 from diffclaims import terminal
 from diffclaims.api.case import Role
 from diffclaims.api.claim import Claim
-from diffclaims.api.verdict import Outcome, combine
+from diffclaims.api.outcome import Outcome
+from diffclaims.api.verdict import combine
 from diffclaims.suite.loading import Column
 from diffclaims.suite.runner import Row
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from diffclaims.api.case import Case, CaseResult, Role
 from diffclaims.api.claim import Claim
-from diffclaims.api.verdict import Effect, Outcome
+from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.errors import (
     BaselineError,
     BaselineMissing,

@@ -14,9 +14,10 @@ from typing import Any
 from scipy.optimize import brentq
 
 from diffclaims.api.claim import Claim
+from diffclaims.api.outcome import Outcome
 from diffclaims.api.space import Space
 from diffclaims.api.subject import Subject
-from diffclaims.api.verdict import Outcome, Verdict
+from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput, NotMeasured, SolveFailed
 from diffclaims.studies.maps.plan import Plan
 
