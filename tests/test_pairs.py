@@ -292,8 +292,8 @@ def test_the_command_reports_and_keeps_what_it_found(tmp_path, capsys):
     record(tmp_path, five, curves(five, [BY_VARIANCE[c] for c in five.classes]), name="five")
     out = tmp_path / "out"
     assert main(["orders", "mine", "--folder", str(tmp_path), "--out", str(out)]) == 0
-    text = capsys.readouterr().out
-    assert "without predictors from the images" in text
+    text, said = capsys.readouterr()
+    assert "without predictors from the images" in said
     assert "total variance" in text
     assert "1.00 [1.00, 1.00]" in text
     found = storage.read_dataset(out / "mine-five.nc")

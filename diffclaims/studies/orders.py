@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
@@ -27,11 +26,14 @@ from diffclaims.storage import paths as locate
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.studies import predictors
+from diffclaims.terminal import rendered, table, tell
 from diffclaims.times.definitions import STATED, Milestone
 from diffclaims.unet import results
 
 Floats = NDArray[np.float64]
 
+#: Of what is printed, in characters.
+WIDTH = 100
 #: Beside each other in the partial correlations.
 EXPLAINED_BY = (predictors.VARIANCE, predictors.DISTANCE, predictors.PARTICIPATION)
 #: Milestones whose definitions a recording of U-Nets states.
@@ -149,16 +151,15 @@ def run(args: argparse.Namespace) -> int:
             "hold balanced experiments of three classes or more, or all pairs of them",
             "train the pairs that are missing, or judge single pairs with pytest claims",
         )
-    console = Console()
     for case in cases:
         those = {k: recorded[k] for k in case.experiments}
         try:
             images = {k: predictors.of_images(d, args.data_dir) for k, d in those.items()}
         except DiffclaimsError as error:
             images = {}
-            console.print(f"without predictors from the images: {error}", markup=False, soft_wrap=True)
+            tell(f"without predictors from the images: {error}")
         found = compare(case.experiments, those, images)
-        _show(case.name, found, console)
+        _show(case.name, found)
         if args.out is not None:
             seeds = f" --seeds {args.seeds}" if args.seeds else ""
             found.attrs["command"] = f"diffclaims orders {args.campaign}{seeds} --out {args.out}"
@@ -176,17 +177,16 @@ def _chosen(curves: xr.Dataset, seeds: str) -> xr.Dataset:
     return curves.sel(seed=[int(s) for s in wanted])
 
 
-def _show(name: str, found: xr.Dataset, console: Console) -> None:
+def _show(name: str, found: xr.Dataset) -> None:
     for milestone in MILESTONES:
         those = [str(d) for d in found["definition"].values if str(d).startswith(milestone)]
         main = found.sel(definition=those[0])
         n, without = found.sizes["pair"], int(main["n_without_order"])
         by = those[0].split(": ")[1]
         head = f"{name}: order of {n} pairs by tau_{milestone}, {by}, {int(main['n_seeds'])} seeds"
-        lines = []
+        lines: list[Table | str] = []
         if without < n:
-            console.print(_table(head, main))
-            lines += _in_words(main)
+            lines += [_table(head, main), *_in_words(main)]
             lines.append(f"pairs without an order: {without}")
         else:
             lines.append(f"{head}: no pair has an order")
@@ -197,15 +197,15 @@ def _show(name: str, found: xr.Dataset, console: Console) -> None:
                     f"{p} {float(other['share'].sel(predictor=p)):.2f}" for p in found["predictor"].values
                 )
                 lines.append(f"share in order by {d.split(': ')[1]}: {'; '.join(each)}")
-        console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+        print(rendered(*lines, width=WIDTH, soft_wrap=True), end="")
 
 
 def _table(title: str, main: xr.Dataset) -> Table:
-    table = Table("predictor", "share in order", "rank correlation", title=title)
+    rows = table("predictor", "share in order", "rank correlation", title=title)
     for predictor in main["predictor"].values:
         one = main.sel(predictor=predictor)
-        table.add_row(str(predictor), _shown(one, "share", ""), _shown(one, "correlation"))
-    return table
+        rows.add_row(str(predictor), _shown(one, "share", ""), _shown(one, "correlation"))
+    return rows  # type: ignore[no-any-return]
 
 
 def _in_words(main: xr.Dataset) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from diffclaims.errors import InvalidInput
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import Equations, State
 from diffclaims.theory.small import solve
@@ -59,7 +60,14 @@ def solve_on_axis(
     state : State
         Unknowns at the N points; exactly real outside the support.
     diagnosis : Diagnosis
+
+    Raises
+    ------
+    InvalidInput
+        For eigenvalues that are not positive: the continuation would never end.
     """
+    if not (eigenvalues > 0).all():
+        raise InvalidInput.of("eigenvalues", float(np.min(eigenvalues)), "be positive", "U has no others")
     strides: tuple[float, ...] = STRIDES
     if guess is None:
         state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance)

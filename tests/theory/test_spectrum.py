@@ -282,3 +282,10 @@ def test_a_wrong_guess_is_not_followed():
     for wrong in (1e3 * right.y, -right.y, np.roll(right.y, 25, axis=0)):
         state, _ = solve_on_axis(eq, at, guess=(wrong, right.delta))
         np.testing.assert_allclose(state.y, right.y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("eigenvalue", [0.0, -1.0, np.nan])
+def test_eigenvalues_off_the_positive_axis_are_refused(eigenvalue):
+    eq = equations(*PLAIN["one class"])
+    with pytest.raises(InvalidInput, match="eigenvalues = .* must be positive"):
+        solve_on_axis(eq, np.array([1.0, eigenvalue]))
