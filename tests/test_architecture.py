@@ -17,7 +17,7 @@ FLOORS = (
     ("_version", "errors"),
     ("extras", "terminal"),
     ("problem",),
-    ("storage",),
+    ("storage", "memorization"),
     ("times",),
     ("theory", "finite", "unet"),
     ("api",),

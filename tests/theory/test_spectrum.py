@@ -287,5 +287,5 @@ def test_a_wrong_guess_is_not_followed():
 @pytest.mark.parametrize("eigenvalue", [0.0, -1.0, np.nan])
 def test_eigenvalues_off_the_positive_axis_are_refused(eigenvalue):
     eq = equations(*PLAIN["one class"])
-    with pytest.raises(InvalidInput, match="eigenvalues = .* must be positive"):
+    with pytest.raises(InvalidInput, match=r"eigenvalues = .* must be positive"):
         solve_on_axis(eq, np.array([1.0, eigenvalue]))
