@@ -43,7 +43,8 @@ def draw_orders(
 
     Notes
     -----
-    A point is the mean over seeds, its bar reaches from the least to the largest of them. Pairs below the line are in
+    A point is the mean over seeds, its bar has the 95 % limits from seeds and images where the dataset has them, else
+    it reaches from the least to the largest seed. Pairs below the line are in
     the expected order. Infinite values, of which only one class was reached, are triangles at the edge.
     """
     validate(ds, "orders", who="plots.draw_orders")
@@ -52,7 +53,7 @@ def draw_orders(
     expected = -ds["expected"].sel(predictor=predictor).values
     turn = np.where(expected < 0, -1.0, 1.0)
     x, y = np.abs(expected), turn * one["measured"].values
-    each = turn[:, None] * one["by_seed"].values
+    each = turn[:, None] * _spread(one)
     ordered = np.isfinite(y) & (y != 0)
     edge = 1.15 * float(np.abs(y[ordered]).max(initial=0.1))
     for right, color, label in ((True, COLORS[0], "in order"), (False, COLORS[1], "against it")):
@@ -78,6 +79,13 @@ def draw_orders(
         title=f"{100 * share:.0f} % of {x.size} pairs in order", frameon=False, fontsize=8, title_fontsize=8
     )
     return ax  # type: ignore[no-any-return]
+
+
+def _spread(one: xr.Dataset) -> Floats:
+    """What the bar of each pair covers, shape (n_pairs, n)."""
+    if "measured_low" in one and np.isfinite(one["measured_low"]).any():
+        return np.stack([one["measured_low"].values, one["measured_high"].values], axis=1)
+    return np.asarray(one["by_seed"].values)
 
 
 def _finite(each: Floats, of: Any) -> Floats:

@@ -27,17 +27,19 @@ from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.studies import predictors
 from diffclaims.terminal import rendered, table, tell
-from diffclaims.times.definitions import STATED, Milestone
+from diffclaims.times.definitions import STATED
 from diffclaims.unet import results
 
 Floats = NDArray[np.float64]
 
+#: Draws of seeds and images behind the limits of one pair.
+N_RESAMPLED = 1000
 #: Of what is printed, in characters.
 WIDTH = 100
 #: Beside each other in the partial correlations.
 EXPLAINED_BY = (predictors.VARIANCE, predictors.DISTANCE, predictors.PARTICIPATION)
 #: Milestones whose definitions a recording of U-Nets states.
-MILESTONES: tuple[Milestone, ...] = ("gen", "mem")
+MILESTONES: tuple[results.Milestone, ...] = ("gen", "mem")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,20 +73,24 @@ def compare(
     -------
     xarray.Dataset
         Kind "orders". By ``definition`` of a time, as ``gen: iso_0.8``, the first of each kind the main one:
-        ``measured(definition, pair)``, ``by_seed`` and ``n_without_order``; by ``predictor`` also ``share`` and
+        ``measured(definition, pair)`` with ``_low`` and ``_high`` (95 %, from seeds and images; main definitions
+        only), ``by_seed`` and ``n_without_order``; by ``predictor`` also ``share`` and
         ``correlation``, and ``gain``, the correlation less that with total variance, each with ``_low`` and
         ``_high`` (95 %); ``partial(definition, explained_by)``; and ``separation_correlation``, of the distance
         between the classes with the size of ln(tau_A/tau_B). ``expected(predictor, pair)`` is what was predicted.
     """
-    names, columns = [], []
+    names: list[str] = []
+    columns: list[xr.Dataset] = []
     expected: dict[str, Floats] = {}
     for milestone in MILESTONES:
         _, dim = STATED[milestone]
         for level in next(iter(recorded.values()))[dim].values.astype(str):
             pairs = Pairs.of(experiments, recorded, milestone, str(level))
             expected = expected or predictors.of_pairs(pairs, experiments, recorded, images)
+            main = not any(n.startswith(milestone) for n in names)
+            limits = _limits(pairs, recorded, milestone if main else None)
             names.append(f"{milestone}: {level}")
-            columns.append(_column(pairs, expected, images))
+            columns.append(_column(pairs, expected, images).assign(limits))
     found = xr.concat(columns, dim="definition")
     pair_names = [
         f"{pairs.classes[i]}-{pairs.classes[j]}" for i, j in zip(pairs.first, pairs.second, strict=True)
@@ -95,6 +101,21 @@ def compare(
     first = next(iter(experiments.values()))
     made = provenance(subject="unet", seeds=pairs.seeds, data=first.data, model=repr(first.model))
     return stamp(found, "orders", made)
+
+
+def _limits(
+    pairs: Pairs, recorded: Mapping[str, xr.Dataset], milestone: results.Milestone | None
+) -> dict[str, tuple[str, Floats]]:
+    """95 % limits of each pair from its seeds and images; NaN by other definitions than the main ones."""
+    found = np.full((len(pairs.first), 2), np.nan)
+    for number, (name, i, j) in enumerate(pairs.asked):
+        curves = recorded[name]
+        if milestone is not None and f"tau_{milestone}_resampled" in curves:
+            classes = Experiment.from_json(curves.attrs["experiment"]).classes
+            found[number] = results.joint_interval(
+                curves.sel(seed=list(pairs.seeds)), classes[i], classes[j], milestone, n=N_RESAMPLED
+            )
+    return {"measured_low": ("pair", found[:, 0]), "measured_high": ("pair", found[:, 1])}
 
 
 def _column(
