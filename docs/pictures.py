@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib import pyplot
 
-from diffclaims import theory
+from diffclaims import Experiment, GaussianMixture, theory
 from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
 from diffclaims.plots import command as plots
 from diffclaims.plots.orders import draw_class_order, draw_orders
 from diffclaims.storage import netcdf as storage
 from diffclaims.studies.converge import CASES
-from diffclaims.studies.predict import CENTROIDS, compare_many
+from diffclaims.studies.predict import CENTROIDS, compare_many, predicted
 from diffclaims.subjects.recorded import Recorded
 from diffclaims.unet import results
 
@@ -72,6 +73,26 @@ figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.4), layout="constrained"
 for predictor, ax in zip(("total variance", "theory with centroids"), panels, strict=True):
     draw_orders(storage.read_dataset(ORDERS / "cpu-ten-n64.nc"), ax, predictor=predictor)
 plots.save(figure, IMAGES / "unet-orders.png")
+# Two classes at a time, with the theory of isotropic classes of the same sizes as a line.
+trained_alone = ORDERS / "pairs-all-pairs-of-10.nc"
+if trained_alone.exists():
+    recorded = results.load(ROOT / "baselines" / "unet" / "recorded" / "pairs")
+    one = Experiment.from_json(next(iter(recorded.values())).attrs["experiment"])
+    ratios = np.linspace(0.01, 1.05, 9)
+    mean = float(one.mixture.class_variance.mean())
+    line = []
+    for r in ratios:
+        isotropic = GaussianMixture([0.5, 0.5], mean * np.exp([r / 2, -r / 2]))
+        first, second = predicted(Experiment(mixture=isotropic, model=one.model))[1, 1]
+        line.append(first - second)
+    figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.4), layout="constrained", sharey=True)
+    for predictor, ax in zip(("total variance", "theory with centroids"), panels, strict=True):
+        draw_orders(storage.read_dataset(trained_alone), ax, predictor=predictor)
+    panels[0].plot(ratios, line, color="0.3", lw=1.2, label="theory, isotropic classes")
+    panels[0].legend(
+        title=panels[0].get_legend().get_title().get_text(), frameon=False, fontsize=8, title_fontsize=8
+    )
+    plots.save(figure, IMAGES / "unet-pairs.png")
 figure, panels = pyplot.subplots(1, 2, figsize=(10.4, 4.6), layout="constrained", sharey=True)
 against_theory = compare_many(results.load(CAMPAIGN)["ten-n64"])
 for centroids, ax in zip(CENTROIDS, panels, strict=True):
