@@ -7,7 +7,18 @@ from typing import Any
 
 import xarray as xr
 
-from diffclaims import Case, Claim, Effect, Experiment, GaussianMixture, RandomFeatures, Space, effects, space
+from diffclaims import (
+    Case,
+    Claim,
+    Effect,
+    Experiment,
+    GaussianMixture,
+    RandomFeatures,
+    Space,
+    effects,
+    pairs,
+    space,
+)
 
 RATIO_2 = GaussianMixture([0.5, 0.5], [2.0, 1.0])
 #: The gap, in units of what there is to learn, at which it counts as open.
@@ -33,11 +44,12 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
 
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
-    """Every balanced experiment on real data with samples up to 8 per dimension."""
+    """Balanced experiments on real data, samples up to 8 per dimension; not pairs made to be judged together."""
+    together = pairs.pooled(experiments)
     return [
         Case(name=name, experiments={"pair": e})
         for name, e in experiments.items()
-        if abs(e.mixture.weights - 1 / e.mixture.n_classes).max() < 0.01 and e.model.psi_n <= 8
+        if pairs.balanced(e) and e.model.psi_n <= 8 and name not in together
     ]
 
 

@@ -19,6 +19,7 @@ from diffclaims import (
     Space,
     Subject,
     effects,
+    pairs,
     space,
 )
 
@@ -104,11 +105,12 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
 
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
-    """Every balanced experiment on real data."""
+    """Every balanced experiment on real data, but pairs that are made to be judged together, with few seeds each."""
+    together = pairs.pooled(experiments)
     return [
         Case(name=name, experiments={"n": e}, params={"check": "phases"})
         for name, e in experiments.items()
-        if abs(e.mixture.weights - 1 / e.mixture.n_classes).max() < 0.01
+        if pairs.balanced(e) and name not in together
     ]
 
 

@@ -38,8 +38,12 @@ def select(experiments: Mapping[str, Experiment], **more: object) -> list[Case]:
 
 def lone(name: str, experiments: Mapping[str, Experiment]) -> bool:
     """Whether a pair is one of many that could have been listed: there are more classes, and not all their pairs."""
-    inside = any(name in members for members in _complete_sets(experiments))
-    return not inside and len(_classes(experiments)) > 2
+    return name not in pooled(experiments) and len(_classes(experiments)) > 2
+
+
+def pooled(experiments: Mapping[str, Experiment]) -> set[str]:
+    """Names of the pairs of which none is missing: they are made to be judged together, with few seeds each."""
+    return {name for members in _complete_sets(experiments) for name in members}
 
 
 def balanced(experiment: Experiment) -> bool:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.api.effects import levels_of, log_time
 from diffclaims.api.outcome import Effect
-from diffclaims.api.pair_cases import balanced, lone, select
+from diffclaims.api.pair_cases import balanced, lone, pooled, select
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
@@ -29,7 +29,18 @@ from diffclaims.times.definitions import Milestone
 
 Floats = NDArray[np.float64]
 
-__all__ = ["Draws", "Estimate", "Pairs", "balanced", "effect", "lone", "order_effects", "partial", "select"]
+__all__ = [
+    "Draws",
+    "Estimate",
+    "Pairs",
+    "balanced",
+    "effect",
+    "lone",
+    "order_effects",
+    "partial",
+    "pooled",
+    "select",
+]
 
 #: How often classes and seeds are drawn.
 N_DRAWS = 10_000
