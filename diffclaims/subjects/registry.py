@@ -184,35 +184,53 @@ def load(entry: Entry, *, live: bool = False) -> Subject:
 
 
 def _object(entry: Entry) -> Subject:
-    module_name, _, path = entry.target.partition(":")
     built_in = any(entry.target == e.target for e in _BUILT_IN)
     try:
-        found: object = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if built_in and error.name == module_name:
+        found = object_of("subject", entry.target)
+    except InvalidInput as error:
+        missing = error.__cause__
+        if (
+            built_in
+            and isinstance(missing, ModuleNotFoundError)
+            and missing.name == entry.target.split(":")[0]
+        ):
             raise NotMeasured("this version of diffclaims does not include it") from None
-        raise InvalidInput.of(
-            "subject",
-            entry.target,
-            "name a module that can be imported",
-            f"no module {error.name!r} was found",
-        ) from error
-    except Exception as error:
-        raise InvalidInput.of(
-            "subject", entry.target, "name a module that can be imported", f"importing it raised {error!r}"
-        ) from error
-    for part in path.split("."):
-        if not part or not hasattr(found, part):
-            raise InvalidInput.of(
-                "subject",
-                entry.target,
-                "have the form package.module:OBJECT",
-                f"{module_name} has no {part or 'object named after the colon'!r}",
-            )
-        found = getattr(found, part)
+        raise
     if isinstance(found, type):
         raise SubjectInvalid(f"subject {entry.target!r} is a class; name an instance of it")
     for attribute in ("name", "tags"):
         if not hasattr(found, attribute):
             raise SubjectInvalid(f"subject {entry.target!r} has no attribute {attribute!r}")
     return cast("Subject", found)
+
+
+def object_of(what: str, target: str) -> object:
+    """Import a user's object.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for messages.
+    target : str
+        ``"package.module:OBJECT"``.
+
+    Raises
+    ------
+    InvalidInput
+        When the module cannot be imported or has no such object.
+    """
+    module_name, _, path = target.partition(":")
+    importable = "name a module that can be imported"
+    try:
+        found: object = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        fix = f"no module {error.name!r} was found"
+        raise InvalidInput.of(what, target, importable, fix) from error
+    except Exception as error:
+        raise InvalidInput.of(what, target, importable, f"importing it raised {error!r}") from error
+    for part in path.split("."):
+        if not part or not hasattr(found, part):
+            missing = f"{module_name} has no {part or 'object named after the colon'!r}"
+            raise InvalidInput.of(what, target, "have the form package.module:OBJECT", missing)
+        found = getattr(found, part)
+    return found
