@@ -20,7 +20,7 @@ from diffclaims.errors import (
 )
 
 if TYPE_CHECKING:
-    from diffclaims import theory  # type: ignore[attr-defined, unused-ignore]
+    from diffclaims import denoisers, theory  # type: ignore[attr-defined, unused-ignore]
     from diffclaims.api import effects, pairs, space
     from diffclaims.api.case import Case, CaseResult, Role
     from diffclaims.api.claim import Claim, Null, load_claims
@@ -54,6 +54,7 @@ _LAZY = {
     "Verdict": "api.verdict:Verdict",
     "check": "suite.check:check",
     "check_subject": "subjects.contract:check_subject",
+    "denoisers": "denoisers:",
     "effects": "api.effects:",
     "learning_times": "times.learning:learning_times",
     "load_claims": "api.claim:load_claims",
@@ -88,6 +89,7 @@ __all__ = [
     "__version__",
     "check",
     "check_subject",
+    "denoisers",
     "effects",
     "learning_times",
     "load_claims",

@@ -17,7 +17,7 @@ FLOORS = (
     ("_version", "errors"),
     ("extras", "terminal"),
     ("problem",),
-    ("storage", "memorization"),
+    ("storage", "memorization", "denoisers"),
     ("times",),
     ("theory", "finite", "unet"),
     ("api",),
