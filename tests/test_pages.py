@@ -93,7 +93,10 @@ def test_flags_that_pages_name_exist(known_flags):
 
 @pytest.mark.parametrize(
     "module",
-    ["diffclaims", "diffclaims.theory", "diffclaims.finite", "diffclaims.subjects", "diffclaims.plots"],
+    [
+        *("diffclaims", "diffclaims.theory", "diffclaims.finite", "diffclaims.denoisers"),
+        *("diffclaims.subjects", "diffclaims.plots"),
+    ],
 )
 def test_the_reference_names_what_is_public(module):
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -120,6 +123,18 @@ def test_the_first_example_of_the_readme_runs(capsys):
     code = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
     exec(compile(code, "README.md", "exec"), {})
     assert "tau_mem" in capsys.readouterr().out
+
+
+CODE_OF_DENOISERS = FENCE.findall((ROOT / "docs" / "denoisers.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("code", CODE_OF_DENOISERS, ids=lambda code: code.splitlines()[0].strip("# "))
+def test_the_examples_of_denoisers_run_in_ten_lines(code):
+    pytest.importorskip("torch")
+    if "import diffusers" in code:
+        pytest.importorskip("diffusers")
+    assert len([line for line in code.splitlines() if line and not line.startswith("#")]) <= 10
+    exec(compile(code, "denoisers.md", "exec"), {})
 
 
 def test_the_subject_of_the_page_keeps_the_contract_and_is_judged(tmp_path, monkeypatch):
