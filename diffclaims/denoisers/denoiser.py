@@ -146,7 +146,8 @@ class Denoiser:
                 "x_noisy", shown, limit, "use torch.as_tensor(x), and x[None] for one sample"
             )
         n = len(x_noisy)
-        levels = torch.as_tensor(sigma, device=x_noisy.device).to(torch.float64)
+        # A number of Python's has the digits of float64.
+        levels = torch.as_tensor(sigma, dtype=torch.float64, device=x_noisy.device)
         if levels.numel() not in (1, n):
             limit = f"hold one level, or one for each of the {n} rows of x_noisy"
             raise InvalidInput.of("sigma.shape", tuple(levels.shape), limit, "give sigma of shape (B,)")

@@ -19,8 +19,9 @@ from diffclaims.denoisers.probe import Probe
 
 #: Levels at which conventions are compared, in standard deviations of the data.
 LEVELS = (0.15, 0.5, 1.5, 5.0)
-#: A convention is another one when its error is lower by this factor, as a geometric mean over levels.
-FACTOR = 2.0
+#: A convention is another one when its error is lower by this factor, as a geometric mean over levels, and below that
+#: of trivial answers.
+FACTOR = 1.25
 #: Readings whose errors are within this factor of the least are alike: the first, most common, is named.
 ALIKE = 1.05
 #: A reading whose error is above that of a trivial answer by this factor, at any level, is none.

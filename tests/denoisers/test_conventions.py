@@ -93,7 +93,8 @@ def test_between_two_steps_both_are_asked(predicts, adapt, exact):
     error = (denoiser.denoise(y, sigma, labels) - truth(y, sigma, labels)).abs() / torch.minimum(
         sigma, torch.ones(())
     )[:, None]
-    assert 1e-6 < float(error.max()) < 0.005
+    # Linear in sigma in place of its square, the mixture's would be larger.
+    assert 1e-6 < float(error.max()) < {"mixture": 2e-4, "points": 5e-3}[exact]
     # At the levels of steps one call is exact.
     assert denoiser.nearest(sigma).tolist() == denoiser.nearest(denoiser.nearest(sigma)).tolist()
     at = torch.from_numpy(denoiser.nearest(sigma))
@@ -107,6 +108,9 @@ def test_a_level_is_one_number_a_vector_or_a_column():
     first = denoiser.denoise(x, sigma, labels)
     for same in (torch.tensor(sigma), torch.full((6,), sigma), torch.full((6, 1), sigma), np.full(6, sigma)):
         torch.testing.assert_close(denoiser.denoise(x, same, labels), first, atol=1e-6, rtol=0)
+    # Numbers of Python's keep all their digits.
+    exact = MIXTURE(x, torch.full((6,), 0.3, dtype=torch.float64), labels)
+    torch.testing.assert_close(denoisers.from_x0(MIXTURE).denoise(x, 0.3, labels), exact, atol=1e-12, rtol=0)
     torch.testing.assert_close(denoiser(x, sigma, labels), first)
 
 

@@ -308,6 +308,27 @@ def test_a_network_on_another_device():
         denoisers.from_x0(lambda x, s, labels=None: x.to("meta")).denoise(y, s)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_on_a_gpu_answers_stay_there(dtype):
+    layer = torch.nn.Linear(16, 16, device="cuda", dtype=dtype)
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x, step, labels):
+            assert (step.device, labels.device) == (x.device, x.device)
+            return self.layer(x)
+
+    denoiser = denoisers.from_eps(Network(), ABAR)
+    x0 = denoiser.denoise(torch.randn(4, 16, device="cuda"), [0.3, 0.5, 1.0, 2.0], [0, 1, 2, 0])
+    assert (x0.device.type, x0.dtype) == ("cuda", torch.float32)
+    with pytest.raises(InvalidInput, match=r"x_noisy.device = 'cpu'.*x_noisy.to"):
+        denoiser.denoise(torch.randn(4, 16), 0.5)
+
+
 def test_types_that_do_not_meet_are_explained():
     layer = torch.nn.Linear(17, 16, dtype=torch.bfloat16)
 
