@@ -204,7 +204,7 @@ def _show(name: str, found: xr.Dataset) -> None:
         main = found.sel(definition=those[0])
         n, without = found.sizes["pair"], int(main["n_without_order"])
         by = those[0].split(": ")[1]
-        head = f"{name}: order of {n} pairs by tau_{milestone}, {by}, {int(main['n_seeds'])} seeds"
+        head = f"{name}: order of {n} pairs by tau_{milestone}, {by}, {int(main['n_seeds'])} seed(s)"
         lines: list[Table | str] = []
         if without < n:
             lines += [_table(head, main), *_in_words(main)]
