@@ -6,18 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
+
+from diffclaims.memorization.copies import QUANTILE, RATIO
+from diffclaims.memorization.distances import two_nearest
 
 Floats = NDArray[np.float64]
 
-#: A sample is memorized if its nearest training image is this many times nearer than the second nearest.
-RATIO = 1 / 3
-#: A sample is a copy if nearer to a training image than this share of real held-out images of the class.
-QUANTILE = 0.05
-
 
 def _flat(images: NDArray[np.floating]) -> Floats:
-    return np.asarray(images, dtype=np.float64).reshape(len(images), -1)
+    return np.asarray(images, dtype=np.float64).reshape(len(images), np.prod(images.shape[1:], dtype=int))
 
 
 def copy_radius(held_out: NDArray[np.floating], train: NDArray[np.floating]) -> float:
@@ -26,7 +23,7 @@ def copy_radius(held_out: NDArray[np.floating], train: NDArray[np.floating]) -> 
     Both of one class. Distances grow with a class's variance; this radius grows with them, so that
     counting samples within it favours no class.
     """
-    return float(np.quantile(cdist(_flat(held_out), _flat(train)).min(axis=1), QUANTILE))
+    return float(np.quantile(two_nearest(_flat(held_out), _flat(train))[0][:, 0], QUANTILE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +71,17 @@ def find_copies(
     k_all = len(radii)
     memorized, copied = np.full(k_all, np.nan), np.full(k_all, np.nan)
     distinct, count = np.zeros(k_all, dtype=np.int64), np.zeros(k_all, dtype=np.int64)
-    distance = cdist(_flat(samples), _flat(train)) if len(samples) else np.zeros((0, len(train)))
+    made, pool = _flat(samples), _flat(train)
+    distance, nearest = two_nearest(made, pool)
     for k in range(k_all):
-        d = distance[sample_class == k]
-        count[k] = len(d)
-        if not len(d):
+        own = sample_class == k
+        count[k] = own.sum()
+        if not count[k]:
             continue
-        two = np.partition(d, 1, axis=1)[:, :2]
-        is_memorized = two[:, 0] < RATIO * two[:, 1]
-        is_copy = d[:, train_class == k].min(axis=1) < radii[k]
+        is_memorized = distance[own, 0] < RATIO * distance[own, 1]
+        is_copy = two_nearest(made[own], pool[train_class == k])[0][:, 0] < radii[k]
         memorized[k], copied[k] = is_memorized.mean(), is_copy.mean()
-        distinct[k] = len(np.unique(d.argmin(axis=1)[is_memorized | is_copy]))
+        distinct[k] = len(np.unique(nearest[own][is_memorized | is_copy]))
     return Copies(memorized=memorized, copied=copied, distinct=distinct, count=count)
 
 
