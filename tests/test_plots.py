@@ -152,3 +152,13 @@ def test_turning_a_pair_round_draws_the_same(orders):
     turned = orders.assign(**{name: -orders[name] for name in ("measured", "by_seed", "expected")})
     a, b = ([c.lines[0].get_xydata() for c in plots.draw_orders(d).containers] for d in (orders, turned))
     np.testing.assert_allclose(np.concatenate(a), np.concatenate(b))
+
+
+def test_a_limit_at_infinity_ends_at_the_edge(orders):
+    """Both classes were reached in every seed, and not by every resampling of the images."""
+    both = (("definition", "pair"), [[np.inf] * 3])
+    open_ended = orders.assign(measured_low=(both[0], [[-np.inf] * 3]), measured_high=both)
+    open_ended["measured_low"][0, 2] = -1.0
+    ax = plots.draw_orders(open_ended)
+    for bar in ax.containers:
+        assert np.isfinite(np.concatenate(bar.lines[2][0].get_segments())).all()

@@ -44,8 +44,8 @@ def draw_orders(
     Notes
     -----
     A point is the mean over seeds, its bar has the 95 % limits from seeds and images where the dataset has them, else
-    it reaches from the least to the largest seed. Pairs below the line are in
-    the expected order. Infinite values, of which only one class was reached, are triangles at the edge.
+    it reaches from the least to the largest seed. Pairs below the line are in the expected order. Infinite values, of
+    which only one class was reached, are triangles at the edge.
     """
     validate(ds, "orders", who="plots.draw_orders")
     ax = _frame(ax, (6.4, 4.6))
@@ -59,10 +59,9 @@ def draw_orders(
     for right, color, label in ((True, COLORS[0], "in order"), (False, COLORS[1], "against it")):
         chosen = ordered & ((y < 0) == right)
         if chosen.any():
-            bars = [
-                y[chosen] - _finite(each[chosen], np.nanmin),
-                _finite(each[chosen], np.nanmax) - y[chosen],
-            ]
+            # A limit at infinity ends at the edge.
+            limits = np.clip(each[chosen], -edge, edge)
+            bars = [y[chosen] - np.nanmin(limits, axis=1), np.nanmax(limits, axis=1) - y[chosen]]
             ax.errorbar(
                 x[chosen], y[chosen], yerr=np.abs(bars), fmt="o", ms=4.5, lw=0.9, color=color, label=label
             )
@@ -86,10 +85,6 @@ def _spread(one: xr.Dataset) -> Floats:
     if "measured_low" in one and np.isfinite(one["measured_low"]).any():
         return np.stack([one["measured_low"].values, one["measured_high"].values], axis=1)
     return np.asarray(one["by_seed"].values)
-
-
-def _finite(each: Floats, of: Any) -> Floats:
-    return np.asarray(of(np.where(np.isfinite(each), each, np.nan), axis=1))
 
 
 def draw_class_order(ds: xr.Dataset, ax: Any = None, *, centroids: str = "with centroids") -> Frame:

@@ -143,7 +143,7 @@ def _column(
         finite = np.abs(pairs.values)
         apart = (
             stats.spearmanr(finite, predictors.separations(pairs, images)).statistic
-            if np.ptp(finite)
+            if finite.min() < finite.max()
             else 0.0
         )
         data["separation_correlation"] = ((), float(apart))

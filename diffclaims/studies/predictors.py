@@ -25,22 +25,16 @@ from diffclaims.unet.measure.wiener import ClassMoments
 
 Floats = NDArray[np.float64]
 
+#: The class of the larger one is expected first.
 VARIANCE = "total variance"
 PARTICIPATION = "participation ratio"
+#: That of the smaller one, in standard deviations of the class along the line between the two.
 DISTANCE = "distance to the other centroid"
+#: That of the smaller one, mean over the low noise levels.
 WIENER = "loss of the Wiener filter"
+#: That of the smaller tau_gen, at the middle threshold.
 THEORY = f"theory {CENTROIDS[0]}"
 THEORY_ALONE = f"theory {CENTROIDS[1]}"
-
-#: Predictor -> which class is expected first.
-DIRECTIONS = {
-    VARIANCE: "the larger",
-    PARTICIPATION: "the larger",
-    DISTANCE: "the smaller, in standard deviations of the class along the line between the two",
-    WIENER: "the smaller, mean over the low noise levels",
-    THEORY: "the smaller tau_gen, middle threshold",
-    THEORY_ALONE: "the smaller tau_gen, middle threshold",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +124,7 @@ def of_pairs(
     Returns
     -------
     dict of str to ndarray, shape (n_pairs,)
-        In the order of `DIRECTIONS`; 0 where a predictor tells the two from each other by nothing.
+        By name; 0 where a predictor tells the two from each other by nothing.
     """
     theory = {k: predicted(e)[:, len(GENERALIZED_FRACTIONS) // 2] for k, e in experiments.items()}
     wiener = {k: _wiener(recorded[k], e) for k, e in experiments.items()}
