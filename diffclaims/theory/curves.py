@@ -1,4 +1,4 @@
-"""Learning curves per class: losses on all training times from one contour."""
+"""Learning curves per class: losses on all training times from one set of poles."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
-from diffclaims.theory.contour import Contour, contour, training_filter
 from diffclaims.theory.kernels import loss_kernels
 from diffclaims.theory.neurons import ThetaRule, neurons
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
+from diffclaims.theory.poles import Poles, poles
 from diffclaims.theory.resolvent import Equations, State, solve_off_axis
 
 Floats = NDArray[np.float64]
@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 
 #: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses.
 COMPRESSION = 1e-3
+#: Error of the training filters at the first resolution, as a share of it; and where neuron types are sampled.
+#: Late test losses see it a hundredfold. Each refinement divides it by 30, so that the last one shows it.
+FILTERS, FILTERS_SAMPLED = 1e-3, 0.1
 
 
 class Losses(NamedTuple):
@@ -33,7 +36,7 @@ class Losses(NamedTuple):
     test: Floats
     train: Floats
     diagnosis: Diagnosis
-    path: Contour
+    at: Poles
     state: State
 
 
@@ -62,7 +65,7 @@ def losses(
     equations: Equations,
     training_times: Floats,
     *,
-    nodes_per_decade: float,
+    filter_error: float,
     tolerance: float = 1e-11,
     compression: float = 1e-11,
     coarser: Losses | None = None,
@@ -73,8 +76,8 @@ def losses(
     ----------
     equations : Equations
     training_times : ndarray, shape (n_times,)
-    nodes_per_decade : float
-        Resolution of the contour.
+    filter_error : float
+        Error of the training filters, about: they decide how many poles there are.
     tolerance : float
         Relative residual of the resolvent.
     compression : float
@@ -86,15 +89,15 @@ def losses(
     rate_times = model.kappa * training_times
     low, high = equations.lowest(), equations.highest()
     longest = max(float(rate_times.max()), 1.0 / high)
-    path = contour(low, high, longest, nodes_per_decade)
+    at = poles(low, high, longest, filter_error)
     guess = None
     if coarser is not None and coarser.state.y.shape[1] == equations.rank:
         before = coarser.state
         known = np.concatenate([before.y, before.delta], axis=1)
-        y, delta = np.split(coarser.path.carry(known, path), [equations.rank], axis=1)
+        y, delta = np.split(coarser.at.carry(known, at), [equations.rank], axis=1)
         guess = y, delta
-    state, diagnosis = solve_off_axis(equations, path.z, tolerance=tolerance, guess=guess)
-    f = training_filter(path.z, rate_times) * path.weight  # (n_times, N)
+    state, diagnosis = solve_off_axis(equations, at.z, tolerance=tolerance, guess=guess)
+    f, _ = at.weights(rate_times)  # (n_times, N)
     # lin_l = f applied to sum_j omega_j (pi^T Om_j e_l)
     linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
     lin = 2 * (f @ linear).real.T
@@ -106,7 +109,7 @@ def losses(
         for kernel in (kernels.test, kernels.train)
     ]
     test, train = (1 + model.noise * (part - 2 * lin) for part in quadratic)
-    return Losses(test, train, diagnosis, path, state)
+    return Losses(test, train, diagnosis, at, state)
 
 
 def learning_curves(
@@ -130,7 +133,7 @@ def learning_curves(
         Increasing, >= 0, in units in which an eigenvalue z of U is learned at ``1/(kappa z)``,
         ``kappa = 2 Delta/psi_p``. By default 200 times that span all of learning.
     accuracy : float, optional
-        Largest error of a loss, absolute. All quadratures (contour, neuron types, Gaussian averages)
+        Largest error of a loss, absolute. All approximations (filters, neuron types, Gaussian averages)
         are refined together until a refinement moves no loss by more than this. 1e-5 by default, and
         1e-3 when the centroids span more than three directions, where neuron types are sampled.
     max_levels : int
@@ -210,9 +213,7 @@ def _refined(
     throw: bool,
 ) -> _Refined:
     """Refine all quadratures together until no loss moves by more than the target."""
-    # Sampled types leave an error that a fine contour would not lower.
-    nodes_per_decade = 6.0 if sampled else 9.0
-    # Each refinement multiplies the nodes per decade; the contour converges geometrically in them.
+    filters = FILTERS_SAMPLED if sampled else FILTERS
     previous: Losses | None = None
     change = np.inf
     steps = level = n_types = 0
@@ -223,7 +224,7 @@ def _refined(
         now = losses(
             Equations(mixture, model, types),
             times,
-            nodes_per_decade=nodes_per_decade + 2.0 * level,
+            filter_error=filters * target / 30.0**level,
             compression=COMPRESSION * target,
             coarser=previous,
         )

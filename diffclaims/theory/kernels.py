@@ -1,4 +1,4 @@
-"""Averages over two resolvents: the kernels whose double contour integrals are the losses.
+"""Averages over two resolvents: the kernels whose sums over pairs of poles are the losses.
 
 Two steps, as in the derivation. Given the random weights, every average of the form
 ``Tr M' R(z1) M R(z2)`` follows from one linear system for the coordinates of Y12. The data then

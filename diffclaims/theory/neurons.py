@@ -8,11 +8,13 @@ each type has four numbers per class, which are all that the rest of the theory 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
@@ -21,8 +23,9 @@ from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
 
-#: Above this many neuron types, the moments of a class come from a Chebyshev table in theta.
-TABLE_ABOVE = 200
+#: Knots per width of the smoothed activation, where moments come from a spline, and the spline's degree.
+KNOTS = 12.0
+ORDER = 7
 
 
 @dataclass(frozen=True)
@@ -214,25 +217,27 @@ def _is_odd(model: RandomFeatures) -> bool:
 def _moments(
     theta: Floats, variance: float, model: RandomFeatures, n_normal: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Moments of one class at each theta; by a Chebyshev table when there are many theta."""
+    """Moments of one class at each theta."""
     distinct, where = np.unique(theta, return_inverse=True)
-    if distinct.size <= TABLE_ABOVE:
-        direct = _moments_at(distinct, variance, model, n_normal)
-        return direct[0][where], direct[1][where], direct[2][where], direct[3][where]
-    low, high = float(distinct[0]), float(distinct[-1])
     # A smoothed activation varies over the width of what smooths it, at least the noise.
-    width = np.sqrt(model.signal * variance + model.noise)
-    count = int(np.clip(12 * (high - low) / width, 48, 400)) * n_normal
-    x = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-    table = _moments_at(low + (high - low) * (x + 1) / 2, variance, model, n_normal)
-    at = 2 * (distinct - low) / (high - low) - 1
-    # Coefficients by the discrete orthogonality of Chebyshev polynomials at these nodes.
-    basis = np.polynomial.chebyshev.chebvander(x, count - 1)
-    scale = np.full(count, 2.0 / count)
-    scale[0] = 1.0 / count
-    target = np.polynomial.chebyshev.chebvander(at, count - 1)
-    a, c, v2, s2 = (target @ (scale * (basis.T @ column)) for column in table)
-    return a[where], c[where], v2[where], s2[where]
+    width = float(np.sqrt(model.signal * variance + model.noise))
+    table = _tabulated(
+        lambda at: np.stack(_moments_at(at, variance, model, n_normal), axis=1),
+        distinct,
+        width / (KNOTS * n_normal),
+    )
+    a, c, v2, s2 = table[where].T
+    # The last two are variances: below zero there is only rounding.
+    return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+
+
+def _tabulated(function: Callable[[Floats], Floats], values: Floats, spacing: float) -> Floats:
+    """Evaluate a smooth function, by a spline through evenly spaced knots where there are more values."""
+    low, high = float(values.min()), float(values.max())
+    if high - low >= spacing * (values.size - 3 * ORDER):
+        return function(values)
+    knots = np.linspace(low, high, int((high - low) / spacing) + 2 * ORDER)
+    return np.asarray(make_interp_spline(knots, function(knots), k=ORDER)(values))
 
 
 def _normal_nodes(step: float) -> tuple[Floats, Floats]:
@@ -265,18 +270,28 @@ def _moments_at(
         c = act @ w
         second = act**2 @ w
         outer, outer_w = _normal_nodes(min(step, step / max(sigma, 1e-300)))
-        inner, inner_w = _normal_nodes(step)
-        g2 = np.empty_like(theta)
-        # Blocks keep the three-fold grid (theta, data, noise) below some tens of megabytes.
-        block = max(1, int(4e6 / (outer.size * inner.size)))
-        for start in range(0, theta.size, block):
-            u = theta[start : start + block, None] + sigma * outer
-            g = model.act(u[..., None] + np.sqrt(noise) * inner) @ inner_w
-            g2[start : start + block] = g**2 @ outer_w
+        g2 = _noise_average(theta[:, None] + sigma * outer, model, step, smooth) ** 2 @ outer_w
     v2 = g2 - c**2 - e2 * variance * a**2
     s2 = second - g2 - noise * a**2
-    # Both are variances: below zero there is only rounding.
-    return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+    return a, c, v2, s2
+
+
+def _noise_average(field: Floats, model: RandomFeatures, step: float, smooth: bool) -> Floats:
+    """Average of the activation over the noise, at fields of any shape."""
+    z, w = _normal_nodes(step)
+
+    def average(at: Floats) -> Floats:
+        out = np.empty_like(at)
+        # Blocks keep the grid (field, noise) below some tens of megabytes.
+        block = max(1, int(4e6 / z.size))
+        for start in range(0, at.size, block):
+            part = at[start : start + block, None]
+            out[start : start + block] = model.act(part + np.sqrt(model.noise) * z) @ w
+        return out
+
+    # Activations that have a name vary over 1; of others nothing is known.
+    spacing = 1.0 / (2 * KNOTS) if smooth else 0.0
+    return _tabulated(average, field.ravel(), spacing).reshape(field.shape)
 
 
 def _relu_moments(mean: Floats, width: float) -> tuple[Floats, Floats, Floats]:

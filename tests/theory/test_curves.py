@@ -18,7 +18,7 @@ GRID = np.geomspace(0.1, 1e5, 25)
 
 def quick(mixture, model, times=GRID):
     """One resolution, a hundredth of a percent off at most: enough to compare two mixtures."""
-    return losses(equations(mixture, model, rule=ThetaRule().refined(1)), times, nodes_per_decade=10.0)
+    return losses(equations(mixture, model, rule=ThetaRule().refined(1)), times, filter_error=1e-9)
 
 
 # ---------------------------------------------------------------- reference values
@@ -40,9 +40,9 @@ def test_halving_every_quadrature_moves_nothing(name):
     got = learning_curves(case.mixture, case.model, GRID)
     accuracy = got.attrs["accuracy"]
     assert accuracy <= 1e-5
-    # Half the spacing in every direction: contour, neuron types, averages over Gaussian fields.
+    # Half the spacing in every direction, and for filters: neuron types, averages over Gaussian fields.
     rule = ThetaRule(spacing=tuple(h / 2 for h in ThetaRule().refined(1).spacing), radius=6.4)
-    fine = losses(equations(case.mixture, case.model, rule=rule, n_normal=4), GRID, nodes_per_decade=24.0)
+    fine = losses(equations(case.mixture, case.model, rule=rule, n_normal=4), GRID, filter_error=1e-11)
     assert np.abs(got.test_loss.values - fine.test).max() <= accuracy
     assert np.abs(got.train_loss.values - fine.train).max() <= accuracy
 

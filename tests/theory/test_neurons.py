@@ -111,14 +111,16 @@ def test_odd_activations_need_half_of_the_types():
         )
 
 
-def test_the_table_equals_direct_averages(monkeypatch):
-    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05)
-    theta = np.random.default_rng(0).normal(size=400) * 3
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("spread", [3, 14])
+def test_the_table_equals_direct_averages(monkeypatch, activation, spread):
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05, activation=activation)
+    theta = np.random.default_rng(0).normal(size=3000) * spread
     table = module._moments(theta, 0.7, model, 1)
-    monkeypatch.setattr(module, "TABLE_ABOVE", 10_000)
-    direct = module._moments(theta, 0.7, model, 1)
+    monkeypatch.setattr(module, "KNOTS", np.inf)
+    direct = module._moments(theta[:300], 0.7, model, 1)
     for got, expected in zip(table, direct, strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-8)
+        np.testing.assert_allclose(got[:300], expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
