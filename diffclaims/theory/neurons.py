@@ -26,6 +26,13 @@ Floats = NDArray[np.float64]
 #: Knots per width of the smoothed activation, where moments come from a spline, and the spline's degree.
 KNOTS = 12.0
 ORDER = 7
+#: Lattice points, in the box around the ball, above which types are quasi-random.
+MOST_POINTS = 1e6
+#: Averages that are known are imposed on quasi-random types where there are so many types for each.
+POINTS_PER_AVERAGE = 6
+#: Spacing of the line on which averages of one class are taken, and how many Hermite polynomials expand them.
+LINE_STEP = 0.1
+HERMITE = 60
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,21 @@ class ThetaRule:
     radius : float
         Standard deviations at which the lattice ends.
     log2_points : int
-        Quasi-random points (two to this power, then mirrored) when they span more directions.
+        Quasi-random points (two to this power, then mirrored) when they span more directions, or when
+        the lattice would have more than `MOST_POINTS`.
+    per_width : float
+        Lattice points per width over which the moments of a neuron vary. Where centroids are far, theta
+        spreads over many widths, and the spacing follows this. 0 leaves it as it is.
+    negligible : float
+        Neurons whose activation is flat at every class mean learn nothing: types with moments below this,
+        relative to the largest, become one. 0 keeps them all.
     """
 
     spacing: tuple[float, ...] = (0.4, 0.5, 0.7)
     radius: float = 5.2
     log2_points: int = 12
+    per_width: float = 0.0
+    negligible: float = 0.0
 
     def refined(self, level: int = 1) -> ThetaRule:
         """Return a finer rule: each level divides the spacing by 1.4 and doubles the random points."""
@@ -82,7 +98,24 @@ class ThetaRule:
             spacing=tuple(h / 1.4**level for h in self.spacing),
             radius=self.radius + 0.4 * level,
             log2_points=self.log2_points + level,
+            per_width=self.per_width * 1.4**level,
+            negligible=self.negligible / 100.0**level,
         )
+
+    def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
+        """Return whether the types are quasi-random: the lattice would have too many points."""
+        spreads = _spreads(mixture.centroid_gram * model.signal)
+        return self._spacings(spreads, _width(mixture.class_variance, model)) is None
+
+    def _spacings(self, spreads: Floats, width: float) -> Floats | None:
+        """Spacing along each direction of theta, in its standard deviations; None: too many points."""
+        rank = spreads.size
+        if rank == 0:
+            return np.empty(0)
+        if rank > len(self.spacing):
+            return None
+        spacings = 1.0 / np.maximum(1.0 / self.spacing[rank - 1], self.per_width * spreads / width)
+        return spacings if (2 * self.radius / spacings).prod() <= MOST_POINTS else None
 
 
 def neurons(
@@ -130,25 +163,122 @@ def _neurons(
     n_normal: int,
 ) -> Neurons:
     k = len(class_variance)
-    theta, weight = theta_nodes(np.reshape(gram, (k, k)) * model.signal, rule)
-    if theta.shape[0] > 1 and _is_odd(model):
+    width = _width(np.array(class_variance), model)
+    covariance, odd = np.reshape(gram, (k, k)) * model.signal, _is_odd(model)
+    if rule._spacings(_spreads(covariance), width) is None:
+        return _sampled(covariance, class_variance, model, rule, n_normal)
+    theta, weight = theta_nodes(covariance, rule, width)
+    if theta.shape[0] > 1 and odd:
         # Only even functions of theta occur, so one of each mirror pair carries both.
         keep = _half(theta)
         weight = np.where(np.abs(theta[keep]).sum(axis=1) > 0, 2 * weight[keep], weight[keep])
         theta = theta[keep]
     weight = weight / weight.sum()
+    parts = _all_moments(theta, class_variance, model, n_normal)
+    if rule.negligible > 0:
+        weight, *parts = _without_flat(rule.negligible, weight, *parts)
+    return _frozen(weight, *parts)
+
+
+def _sampled(
+    covariance: Floats,
+    class_variance: tuple[float, ...],
+    model: RandomFeatures,
+    rule: ThetaRule,
+    n_normal: int,
+) -> Neurons:
+    """Quasi-random types, weighted so that averages which are known hold exactly."""
+    theta, _ = theta_nodes(covariance, rule)
+    if _is_odd(model):
+        theta = theta[: theta.shape[0] // 2]  # the other half mirrors it
+    count, spread = theta.shape[0], np.sqrt(np.diag(covariance))
+    x, normal = _normal_nodes(LINE_STEP)
+    a, c, v2, s2 = _all_moments(np.concatenate([theta, x[:, None] * spread]), class_variance, model, n_normal)
+    on_line = a[count:], v2[count:], s2[count:]
+    a, c, v2, s2 = a[:count], c[:count], v2[:count], s2[:count]
+    weight = np.full(count, 1.0 / count)
+    pairs = _pair_averages(on_line[0], x, normal, covariance)
+    i, j = np.triu_indices(spread.size)
+    if pairs is not None and (2 * i.size + 2 * spread.size) * POINTS_PER_AVERAGE <= count:
+        here = np.concatenate(
+            [np.ones((count, 1)), v2, s2, a[:, i] * a[:, j], theta[:, i] * theta[:, j]], axis=1
+        )
+        exact = np.concatenate(
+            [[1.0], normal @ on_line[1], normal @ on_line[2], pairs[i, j], covariance[i, j]]
+        )
+        size = np.maximum(np.abs(here).max(axis=0), 1e-300)
+        change = np.linalg.lstsq((here / size).T, exact / size - weight @ (here / size), rcond=1e-6)[0]
+        # As far as every type keeps a tenth of its weight.
+        weight = weight + min(1.0, 0.9 / max(-(change * count).min(), 1e-300)) * change
+        weight /= weight.sum()
+    return _frozen(weight, a, c, v2, s2)
+
+
+def _pair_averages(a: Floats, x: Floats, normal: Floats, covariance: Floats) -> Floats | None:
+    """Averages of a_k a_l by Mehler's formula, shape (K, K); None where the expansion is too short.
+
+    Of functions of two normals with correlation r, the coefficients in Hermite polynomials of order n
+    multiply, times r to the power n.
+    """
+    spread = np.maximum(np.sqrt(np.diag(covariance)), 1e-300)
+    correlation = np.clip(covariance / spread / spread[:, None], -1.0, 1.0)
+    before, now, power = np.zeros_like(x), np.ones_like(x), np.ones_like(correlation)
+    total = np.zeros_like(correlation)
+    for n in range(HERMITE):
+        coefficient = (normal * now) @ a
+        total += power * coefficient * coefficient[:, None]
+        before, now = now, (x * now - np.sqrt(n) * before) / np.sqrt(n + 1)
+        power *= correlation
+    exact = normal @ a**2
+    return total if np.abs(np.diag(total) - exact).max() <= 1e-6 * exact.max() else None
+
+
+def _all_moments(
+    theta: Floats, class_variance: tuple[float, ...], model: RandomFeatures, n_normal: int
+) -> list[Floats]:
+    """Moments of every class: a, c, v2 and s2, each of shape (T, K)."""
     parts = [_moments(theta[:, j], variance, model, n_normal) for j, variance in enumerate(class_variance)]
-    a, c, v2, s2 = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
-    for array in (weight, a, c, v2, s2):
+    return [np.stack(column, axis=1) for column in zip(*parts, strict=True)]
+
+
+def _frozen(*arrays: Floats) -> Neurons:
+    for array in arrays:
         array.setflags(write=False)
-    return Neurons(weight, a, c, v2, s2)
+    return Neurons(*arrays)
 
 
 #: Ten classes with centroids have some megabytes of types at each resolution.
 _remembered = lru_cache(maxsize=16)(_neurons)
 
 
-def theta_nodes(covariance: Floats, rule: ThetaRule) -> tuple[Floats, Floats]:
+def _spreads(covariance: Floats) -> Floats:
+    """Standard deviations of theta along the directions in which it varies."""
+    values = np.linalg.eigvalsh(covariance)
+    return np.sqrt(values[values > 1e-12 * max(values[-1], 0.0)]) if values[-1] > 0 else np.empty(0)
+
+
+def _width(class_variance: Floats, model: RandomFeatures) -> float:
+    """Width in theta over which the moments of a neuron vary, of the class where it is least.
+
+    Gamma_k smooths the activation, which varies over about 0.5 by itself.
+    """
+    return float(np.sqrt(0.3 + model.signal * class_variance.min() + model.noise))
+
+
+def _without_flat(
+    negligible: float, weight: Floats, a: Floats, c: Floats, v2: Floats, s2: Floats
+) -> tuple[Floats, ...]:
+    """Merge the types that learn nothing into one."""
+    size = np.maximum(a**2, np.maximum(v2, s2))
+    flat = (size <= negligible * size.max(axis=0)).all(axis=1)
+    if not flat.any():
+        return weight, a, c, v2, s2
+    share = weight[flat] / weight[flat].sum()
+    merged = [np.concatenate([part[~flat], (share @ part[flat])[None]]) for part in (a, c, v2, s2)]
+    return np.append(weight[~flat], weight[flat].sum()), *merged
+
+
+def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
     """Return nodes and weights of a quadrature over ``theta ~ N(0, covariance)``.
 
     A lattice weighted by the density: the trapezoidal rule, which for a Gaussian times an analytic
@@ -166,8 +296,9 @@ def theta_nodes(covariance: Floats, rule: ThetaRule) -> tuple[Floats, Floats]:
         return np.zeros((1, covariance.shape[0])), np.ones(1)
     root = vectors[:, keep] * np.sqrt(values[keep])
     rank = int(keep.sum())
-    if rank <= len(rule.spacing):
-        grid = _lattice(rank, rule.spacing[rank - 1], rule.radius)
+    spacings = rule._spacings(np.sqrt(values[keep]), width)
+    if spacings is not None:
+        grid = _lattice(spacings, rule.radius)
         weight = np.exp(-(grid**2).sum(axis=1) / 2)
         weight /= weight.sum()
     else:
@@ -181,16 +312,17 @@ def theta_nodes(covariance: Floats, rule: ThetaRule) -> tuple[Floats, Floats]:
     return grid @ root.T, weight
 
 
-def _lattice(rank: int, spacing: float, radius: float) -> Floats:
-    """Points of the lattice A*_rank inside a ball, shape (T, rank); its nearest distance is `spacing`.
+def _lattice(spacings: Floats, radius: float) -> Floats:
+    """Points of a lattice inside a ball, shape (T, rank): A*_rank, stretched to a spacing in each direction.
 
     In two dimensions this is the triangular lattice, in three the body-centred cubic one: of all
     lattices those that integrate isotropic band-limited functions with the fewest points.
     """
     # Generators: the vertices of a simplex, whose Gram matrix is 1 on, -1/rank off the diagonal.
+    rank = spacings.size
     gram = np.full((rank, rank), -1.0 / rank) if rank > 1 else np.zeros((1, 1))
     np.fill_diagonal(gram, 1.0)
-    generators = np.linalg.cholesky(gram) * spacing
+    generators = np.linalg.cholesky(gram) * spacings
     # Each integer coordinate is a product with a dual vector: Cauchy-Schwarz bounds it.
     dual = np.linalg.norm(np.linalg.inv(generators), axis=0)
     axes = [np.arange(-int(radius * d), int(radius * d) + 1) for d in dual]

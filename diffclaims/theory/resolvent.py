@@ -22,8 +22,8 @@ from diffclaims.theory.small import solve
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
-#: From twice this many neuron types on, only a part of them enters the derivative.
-DERIVATIVE_TYPES = 2048
+#: Only so many neuron types enter the derivative that they have at most this many products of two functions.
+DERIVATIVE_PRODUCTS = 4e6
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ class Equations:
     @property
     def _stride(self) -> int:
         # Where types are sampled, some of them make a derivative that is good enough to iterate with.
-        return max(1, self.neurons.n_types // DERIVATIVE_TYPES)
+        products = self.neurons.n_types * (self.rank + self.mixture.n_classes) ** 2 / 2
+        return max(1, int(products / DERIVATIVE_PRODUCTS))
 
     @cached_property
     def _slope_averages(self) -> tuple[Floats, Floats, tuple[NDArray[np.intp], NDArray[np.intp]]]:
