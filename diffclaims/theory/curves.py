@@ -128,6 +128,7 @@ def learning_curves(
     accuracy: float | None = None,
     max_levels: int = 7,
     throw: bool = True,
+    max_rank: int | None = None,
 ) -> xr.Dataset:
     """Test and training loss of each class along gradient flow, in the limit of many dimensions.
 
@@ -149,6 +150,12 @@ def learning_curves(
         Resolutions tried. What more of them cannot reach is refused after the second.
     throw : bool
         Whether to raise when `accuracy` is not reached; if not, the dataset says so.
+    max_rank : int, optional
+        For more than about 14 classes with centroids, whose cost grows as the sixth power of their number:
+        keep only so many of the K(K+1)/2 directions in which a neuron's response to pairs of classes varies.
+        Two resolutions are solved, the first with half as many directions and types, and the change, which
+        counts half again, is the stated accuracy; 5e-2 is asked for by default. For ten and fourteen classes
+        1.6 times as many directions as classes left an error of a third or less of it.
 
     Returns
     -------
@@ -173,14 +180,19 @@ def learning_curves(
     times = default_training_times(mixture, model) if training_times is None else _check_times(training_times)
     sampled = RULE.refined().sampled(mixture, model)
     fine = not RULE.refined(3).sampled(mixture, model)
-    target = accuracy if accuracy is not None else (1e-5 if fine else 1e-3)
+    default = 5e-2 if max_rank is not None else (1e-5 if fine else 1e-3)
+    target = accuracy if accuracy is not None else default
     if not target > 0:
         raise InvalidInput.of("accuracy", accuracy, "be above 0", "ask for 1e-5, say")
     if max_levels < 2:
         raise InvalidInput.of(
             "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 5"
         )
-    found = _refined(mixture, model, times, sampled, target, max_levels, throw)
+    if max_rank is not None and max_rank < 2:
+        raise InvalidInput.of(
+            "max_rank", max_rank, "be at least 2: accuracy is known by halving it", "leave it out"
+        )
+    found = _refined(mixture, model, times, sampled, target, max_levels, throw, max_rank)
     dataset = xr.Dataset(
         {
             "test_loss": (("class", "training_time"), found.losses.test),
@@ -221,20 +233,23 @@ def _refined(
     target: float,
     max_levels: int,
     throw: bool,
+    max_rank: int | None,
 ) -> _Refined:
     """Refine all quadratures together until no loss moves by more than the target."""
+    # The rank is known by halving it, once.
+    ranks: list[int | None] = [None] * max_levels if max_rank is None else [-(-max_rank // 2), max_rank]
     filters = FILTERS_SAMPLED if sampled else FILTERS
     previous: Losses | None = None
     change = np.inf
     steps = level = n_types = 0
-    for level in range(max_levels):
+    for level in range(len(ranks)):
         rule = (SAMPLED if sampled else RULE).refined(level)
         if rule.sampled(mixture, model) != sampled:
             break
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0 and not sampled))
         n_types = types.n_types
         now = losses(
-            Equations(mixture, model, types),
+            Equations(mixture, model, types, ranks[level]),
             times,
             filter_error=filters * target / 30.0**level,
             tolerance=max(1e-11, RESIDUAL * target),
@@ -246,10 +261,10 @@ def _refined(
             now.diagnosis.require("learning_curves")
         if previous is not None:
             change = max(float(np.abs(a - b).max()) for a, b in zip(now[:2], previous[:2], strict=True))
-            change *= MARGIN if sampled else 1.0
+            change *= MARGIN if sampled or max_rank is not None else 1.0
         previous = now
         # Twice the random points halve the error at best: what is hopeless is said at once.
-        left = max_levels - 1 - level
+        left = len(ranks) - 1 - level
         if change <= target or (sampled and change < np.inf and change > 4 * target * 2.0**left):
             break
     assert previous is not None
@@ -260,8 +275,8 @@ def _refined(
             raise SolveFailed(
                 f"learning_curves: the last refinement moved a loss by {change:.1e}, more than accuracy = "
                 f"{target:.1e}, after {level + 1} resolutions; ask for accuracy={2 * change:.0e}, "
-                f"raise max_levels, bring the centroids closer (centroid_gram goes to "
-                f"{mixture.centroid_gram.max():.3g}), or pass throw=False"
+                f"raise {'max_levels' if max_rank is None else 'max_rank'}, bring the "
+                f"centroids closer (centroid_gram goes to {mixture.centroid_gram.max():.3g}), or pass throw=False"
             )
     return _Refined(previous, change, outcome, steps, level + 1, n_types)
 

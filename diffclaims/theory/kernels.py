@@ -184,8 +184,9 @@ class _Averages:
         functions, pairs, index = _products(eq)
         upper = np.triu_indices(basis.shape[0])
         total = np.zeros((pairs.shape[1], upper[0].size))
-        for start in range(0, types.n_types, CHUNK):
-            part = slice(start, start + CHUNK)
+        chunk = int(np.clip(BLOCK / pairs.shape[1], 64, CHUNK))
+        for start in range(0, types.n_types, chunk):
+            part = slice(start, start + chunk)
             f = functions[part]
             total += (f[:, pairs[0]] * f[:, pairs[1]]).T @ (basis[upper[0], part] * basis[upper[1], part]).T
         moments = np.empty((total.shape[0], basis.shape[0], basis.shape[0]))
@@ -220,8 +221,11 @@ def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]
     types, r = eq.neurons, eq.rank
     k = types.v2.shape[1]
     functions = np.concatenate([eq.p, types.v2, types.s2], axis=1)
-    letters = [(0, 0)] if r == 1 else list(zip(*np.triu_indices(k), strict=True))
-    names: list[tuple[int, ...]] = [(int(i), int(j)) for i, j in letters]
+    names: list[tuple[int, ...]]
+    if r > 1 and not eq.compressed:
+        names = [(int(i), int(j)) for i, j in zip(*np.triu_indices(k), strict=True)]
+    else:
+        names = [(i + 3 * k,) for i in range(r)]
     names += [(k + i,) for i in range(2 * k)]  # v2, s2: letters of their own
     found: dict[tuple[int, ...], int] = {}
     pairs: list[tuple[int, int]] = []

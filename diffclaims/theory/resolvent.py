@@ -24,6 +24,8 @@ Complex = NDArray[np.complex128]
 
 #: Only so many neuron types enter the derivative that they have at most this many products of two functions.
 DERIVATIVE_PRODUCTS = 4e6
+#: Entries of a a^T above which its strongest directions come from a random projection.
+DIRECT = 600
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Equations:
     ----------
     mixture, model, neurons
         What they are made from.
+    max_rank : int, optional
+        Keep only so many directions of a a^T, those that carry most of it over the neurons.
     basis : ndarray, shape (r, K, K)
         Symmetric matrices spanning all a a^T.
     p : ndarray, shape (T, r)
@@ -43,6 +47,7 @@ class Equations:
     mixture: GaussianMixture
     model: RandomFeatures
     neurons: Neurons
+    max_rank: int | None = None
     basis: Floats = field(init=False)
     p: Floats = field(init=False)
 
@@ -53,10 +58,17 @@ class Equations:
             basis, p = (a[0][:, None] * a[0])[None], np.ones((1, 1))
         else:
             i, j = np.triu_indices(k)
-            basis = np.zeros((i.size, k, k))
-            basis[np.arange(i.size), i, j] = 1.0
-            basis[np.arange(i.size), j, i] = 1.0
             p = a[:, i] * a[:, j]
+            if self.compressed:
+                vectors, p = _strongest(
+                    p * np.where(i == j, 1.0, np.sqrt(2.0)), self.neurons.weight, self.max_rank or 1
+                )
+                vectors = vectors * np.where(i == j, 1.0, np.sqrt(0.5))
+            else:
+                vectors = np.eye(i.size)
+            basis = np.zeros((vectors.shape[0], k, k))
+            basis[:, i, j] = vectors
+            basis[:, j, i] = vectors
         object.__setattr__(self, "basis", basis)
         object.__setattr__(self, "p", p)
 
@@ -64,6 +76,12 @@ class Equations:
     def rank(self) -> int:
         """Number of coordinates of Y, r."""
         return int(self.basis.shape[0])
+
+    @property
+    def compressed(self) -> bool:
+        """Whether directions of a a^T are left out."""
+        k, n_types = self.mixture.n_classes, self.neurons.n_types
+        return n_types > 1 and self.max_rank is not None and self.max_rank < k * (k + 1) // 2
 
     def lowest(self) -> float:
         """Return a number below the whole spectrum of U, >= 0."""
@@ -261,6 +279,24 @@ class Equations:
                 gap[:, todo], size[todo] = self.residual(fresh)
                 state = state.put(todo, fresh)
         return state, size, steps
+
+
+def _strongest(p: Floats, weight: Floats, max_rank: int) -> tuple[Floats, Floats]:
+    """Return the directions, shape (s, r), that carry most of p over the neurons, and coordinates there.
+
+    The off-diagonal entries of a symmetric matrix count twice, so that the norm is that of matrices.
+    """
+    root = np.sqrt(weight)[:, None] * p
+    if p.shape[1] <= DIRECT:
+        vectors = np.linalg.eigh(root.T @ root)[1]
+    else:
+        # A random projection and one power step find the strongest of thousands of directions.
+        draw = np.random.default_rng(0).normal(size=(p.shape[1], max(DIRECT // 2, 2 * max_rank)))
+        span = np.linalg.qr(root.T @ (root @ draw))[0]
+        small = root @ span
+        vectors = span @ np.linalg.eigh(small.T @ small)[1]
+    strongest = vectors[:, -max_rank:]  # eigh sorts upwards
+    return strongest.T, p @ strongest
 
 
 @dataclass(frozen=True)

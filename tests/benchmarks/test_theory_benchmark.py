@@ -5,6 +5,7 @@ with `--benchmark-only`.
 """
 
 import resource
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.curves import learning_curves
 from diffclaims.theory.neurons import neurons
 from diffclaims.theory.spectrum import spectrum
+from tests.theory.hard import drawn, many_classes
 
 pytest.importorskip("pytest_benchmark")
 
@@ -113,6 +115,32 @@ def test_200_training_times(benchmark, name):
     curves = benchmark.pedantic(learning_curves, (*CURVES[name], TIMES), rounds=5, warmup_rounds=1)
     record(benchmark, curves)
     assert curves.attrs["accuracy"] <= 1e-5
+
+
+@pytest.mark.parametrize(("count", "max_rank"), [(14, None), (14, 24), (30, 45), (100, 20)])
+def test_many_classes_with_centroids(benchmark, request, count, max_rank):
+    slow(request)
+    curves = benchmark.pedantic(
+        learning_curves, (*many_classes(count), TIMES), {"max_rank": max_rank, "throw": False}, rounds=1
+    )
+    record(benchmark, curves)
+
+
+def test_hard_mixtures(benchmark, request):
+    slow(request)
+
+    def solved():
+        spent, failures = [], 0
+        for mixture, model in drawn():
+            start = time.process_time()
+            got = learning_curves(mixture, model, accuracy=1e-3, throw=False)
+            spent.append(time.process_time() - start)
+            failures += got.attrs["outcome"] != "converged"
+        return spent, failures
+
+    spent, failures = benchmark.pedantic(solved, rounds=1)
+    benchmark.extra_info["failures"] = failures
+    benchmark.extra_info["slowest_cpu_seconds"] = max(spent)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -38,3 +38,11 @@ def draw(rng):
         weights / weights.sum(), variances, fractions / fractions.sum(), None if near else gram
     )
     return mixture, model
+
+
+def many_classes(count):
+    """Equal weights, and centroids of squared norm about 1 that span twenty directions at most."""
+    span = np.random.default_rng(0).normal(size=(count, 20))
+    gram = span @ span.T / 20
+    mixture = GaussianMixture(np.full(count, 1 / count), np.linspace(0.5, 2.0, count), (1.0,), gram)
+    return mixture, RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05)

@@ -11,6 +11,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.schema import validate
 from diffclaims.theory.curves import bayes_loss, default_training_times, learning_curves, losses
 from diffclaims.theory.neurons import ThetaRule
+from tests.theory.hard import many_classes
 from tests.theory.reference import CASES, TIMES, equations, mixtures, models
 
 GRID = np.geomspace(0.1, 1e5, 25)
@@ -247,6 +248,20 @@ def test_one_level_cannot_know_its_accuracy(max_levels):
     case = CASES["isotropic"]
     with pytest.raises(InvalidInput, match=r"max_levels .* at least 2"):
         learning_curves(case.mixture, case.model, [1.0], max_levels=max_levels)
+
+
+def test_fewer_directions_move_losses_by_less_than_they_state():
+    exact = learning_curves(*many_classes(10), GRID)
+    fewer = learning_curves(*many_classes(10), GRID, max_rank=16)
+    moved = np.abs(fewer.test_loss - exact.test_loss).max()
+    assert exact.attrs["accuracy"] < moved <= fewer.attrs["accuracy"]
+
+
+def test_too_few_directions_are_refused():
+    with pytest.raises(SolveFailed, match="max_rank"):
+        learning_curves(*many_classes(10), GRID, max_rank=4, accuracy=1e-3)
+    with pytest.raises(InvalidInput, match=r"max_rank .* at least 2"):
+        learning_curves(*many_classes(10), GRID, max_rank=1)
 
 
 def test_an_accuracy_out_of_reach_raises():
