@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.studies.denoiser",
         "ask a denoiser of yours whether it denoises, and which convention it seems to have",
     ),
+    "diff": ("diffclaims.suite.changes", "what differs between two baselines, or two folders of them"),
     "explain": ("diffclaims.suite.words", "what a word of the grid means, or what a claim says"),
     "record": ("diffclaims.studies.record", "measure a subject for every claim and keep what it answered"),
     "explore": ("diffclaims.suite.explore", "search the regime of a claim for its weakest margin"),

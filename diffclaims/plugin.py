@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from diffclaims.suite.runner import Row
 from diffclaims.suite.session import CLAIM_FILES, EXPLORED, PROPERTY, ClaimCase, Param, Session
 
-#: Options by name.
+_GROUP = ("diffclaims", "claims about how classes are learned")
+#: Options by their short name.
 OPTIONS: dict[str, dict[str, Any]] = {
     "subject": {
         "action": "append",
@@ -69,15 +70,28 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; each also has a long form, in case another plugin has taken the short one."""
-    group = parser.getgroup("diffclaims", "claims about how classes are learned")
+    """Add the options under names that nobody else takes."""
+    group = parser.getgroup(*_GROUP)
     for name, attributes in OPTIONS.items():
-        dest = f"diffclaims_{name.replace('-', '_')}"
-        try:
-            group.addoption(f"--{name}", f"--diffclaims-{name}", dest=dest, **attributes)
-        except ValueError:
-            group.addoption(f"--diffclaims-{name}", dest=dest, **attributes)
+        group.addoption(f"--diffclaims-{name}", dest=_dest(name), **attributes)
     parser.addini(CLAIM_FILES, "Folder of the claim files; the baselines lie beside it.", default="")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, object, object]:
+    """Add the short names that are left when every plugin and conftest has added its own."""
+    result = yield
+    taken = {n for g in (parser._anonymous, *parser._groups) for o in g.options for n in o.names()}
+    group = parser.getgroup(*_GROUP)
+    for name, attributes in OPTIONS.items():
+        if f"--{name}" not in taken:
+            told = {**attributes, "help": f"Short for --diffclaims-{name}."}
+            group.addoption(f"--{name}", dest=_dest(name), **told)
+    return result
+
+
+def _dest(name: str) -> str:
+    return f"diffclaims_{name.replace('-', '_')}"
 
 
 _SESSION = pytest.StashKey[Session]()
@@ -122,6 +136,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from diffclaims.api.claim import Claim
 
     session = metafunc.config.stash[_SESSION]
+    if not _ours(metafunc):
+        return
     claim = getattr(metafunc.module, "CLAIM", None)
     if not isinstance(claim, Claim):
         raise pytest.Collector.CollectError(
@@ -163,6 +179,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         reason = "no subject that can run here has a case of it"
         params.append(pytest.param(None, id=f"{claim.id}-none", marks=pytest.mark.skip(reason=reason)))
     metafunc.parametrize("claim_case", params, indirect=True)
+
+
+def _ours(metafunc: pytest.Metafunc) -> bool:
+    """Whether `claim_case` is the fixture of this plugin, not one of the same name of somebody else."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    if any("claim_case" in str(m.args[0] if m.args else m.kwargs.get("argnames")) for m in marks):
+        return False
+    found = metafunc.definition._fixtureinfo.name2fixturedefs.get("claim_case", ())
+    return bool(found) and found[-1].func.__module__ == __name__
 
 
 @pytest.fixture
@@ -212,7 +237,7 @@ class _Collector:
         if report.when == "call" and report.user_properties:
             row = _row_of(report)
             if row is not None:
-                self.session.rows.append(row)
+                self.session.add(row, getattr(report, "worker_id", ""))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

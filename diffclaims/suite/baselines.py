@@ -204,8 +204,12 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
     except BaselineError as error:
         kind, problem = type(error), str(error).replace(str(path), shown(path))
     left = obtained / path.relative_to(folder)
-    storage.write(left, tree_of(groups))
-    raise kind(f"{problem}\nobtained: {shown(left)}\nif intended:\n  {again}")
+    try:
+        storage.write(left, tree_of(groups))
+        where = shown(left)
+    except (BaselineError, OSError) as error:  # what differs matters more than where to look closer
+        where = f"not kept: {error}"
+    raise kind(f"{problem}\nobtained: {where}\nif intended:\n  {again}")
 
 
 def _made(stored: Mapping[str, Group]) -> str:

@@ -33,6 +33,8 @@ class Difference:
     text: str
     #: Largest absolute difference; infinite where two things cannot be compared.
     size: float = math.inf
+    #: What both runs allow there.
+    allowed: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.what}: {self.text}"
@@ -214,7 +216,7 @@ def _compare_arrays(
         f"{int(beyond.sum())} of {off.size} values differ, max |diff| = {off[at]:.3g} > {tolerance[at]:.2g}"
         f"{f' at {where}' if where else ''}, was {x[at]:.6g}, is {y[at]:.6g}{f' ({how})' if how else ''}"
     )
-    return [Difference(what, text, float(off[at]))]
+    return [Difference(what, text, float(off[at]), float(tolerance[at]))]
 
 
 def _coordinate(group: Group, dim: str, index: Any) -> str:

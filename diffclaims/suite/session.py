@@ -26,6 +26,8 @@ PROPERTY = "diffclaims"
 #: In place of a case's name, for the search of a claim's regime.
 EXPLORED = "explored"
 CLAIM_FILES = "diffclaims_claims_dir"
+#: Values of `Row.status`, from the one that says least.
+_WORSE = ("not run", "as expected", "expected failure", "inconclusive", "unexpected", "baseline", "invalid")
 
 
 @dataclass
@@ -33,14 +35,23 @@ class Session:
     """What one pytest run knows about claims; empty, and cheap, until one is collected."""
 
     config: pytest.Config
-    rows: list[Row] = field(default_factory=list)
     collected: dict[str, Claim] = field(default_factory=dict)
     #: Claim files that were collected, to know whether the whole suite was.
     files: set[Path] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    _rows: dict[tuple[str, str, str], dict[str, Row]] = field(default_factory=dict)
     _columns: tuple[Column, ...] | None = None
     _runner: Runner | None = None
     _failures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[Row]:
+        """What came out of each case and subject; where several workers ran it, the worst."""
+        return [max(by.values(), key=lambda row: _WORSE.index(row.status)) for by in self._rows.values()]
+
+    def add(self, row: Row, worker: str) -> None:
+        """Take in what one worker, or this process, found; a rerun replaces what it found before."""
+        self._rows.setdefault((row.claim, row.case, row.subject), {})[worker] = row
 
     def option(self, name: str) -> Any:
         """Return the value of one of the plugin's options."""
@@ -173,7 +184,8 @@ class ClaimCase:
             row.status = "expected failure"
         if self.case is None and error is None:
             print(row.reason)  # with the weakest case as code; shown by -s and -rP
-        self._item.user_properties.append((PROPERTY, json.dumps(asdict(row))))
+        properties = self._item.user_properties  # which a rerun finds as the run before left them
+        properties[:] = [p for p in properties if p[0] != PROPERTY] + [(PROPERTY, json.dumps(asdict(row)))]
         if error is not None:
             raise error
         if row.status == "not run":

@@ -1,0 +1,138 @@
+"""What changed between two baselines or two folders of them, for the one who reviews it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffclaims.errors import BaselineError, InvalidInput
+from diffclaims.storage import netcdf as storage
+from diffclaims.suite import baselines
+from diffclaims.suite.difference import Difference, compare
+from diffclaims.terminal import rendered, table
+
+#: Lines of one file in the table.
+MOST = 6
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to one file.
+
+    Attributes
+    ----------
+    path : Path
+        Relative to both folders.
+    kind : str
+        "new", "gone", "unusable", "beyond" what both runs state of their errors, "within" that, or "other": no
+        baseline of a case, whose contents are not the same.
+    differences : tuple of Difference
+        What differs.
+    """
+
+    path: Path
+    kind: str
+    differences: tuple[Difference, ...] = ()
+
+
+def changes(old: Path, new: Path) -> list[Change]:
+    """Compare two baselines, or all that two folders hold; files that are the same are left out.
+
+    Parameters
+    ----------
+    old, new : Path
+        Both files or both folders.
+
+    Raises
+    ------
+    InvalidInput
+        When one of them does not exist, one is a file and the other is none, or there is no baseline in either.
+    """
+    for name, path in (("old", old), ("new", new)):
+        if not path.exists():
+            raise InvalidInput.of(name, str(path), "exist", "name two files or two folders of baselines")
+    if old.is_dir() != new.is_dir():
+        kind = "folder" if old.is_dir() else "file"
+        raise InvalidInput.of("new", str(new), f"be a {kind}, as {old} is", "name two alike")
+    if not old.is_dir():
+        one = _change(Path(new.name), old, new)
+        return [one] if one else []
+    before, after = ({p.relative_to(f) for p in f.rglob("*.nc") if p.is_file()} for f in (old, new))
+    if not before | after:
+        raise InvalidInput.of(
+            "old", str(old), "hold baselines (*.nc), or new do so", "name the folder baselines"
+        )
+    found = [Change(path, "gone") for path in before - after]
+    found += [Change(path, "new") for path in after - before]
+    found += [c for path in before & after if (c := _change(path, old / path, new / path))]
+    return sorted(found, key=lambda change: change.path)
+
+
+def _change(path: Path, old: Path, new: Path) -> Change | None:
+    if old.read_bytes() == new.read_bytes():
+        return None
+    try:
+        schemas = {str(storage.read_groups(file)["/"].attrs.get("schema")) for file in (old, new)}
+        if schemas != {baselines.SCHEMA}:
+            # Recordings, maps and studies lie beside baselines, and say nothing of their errors in one form.
+            return Change(path, "other", (Difference(" and ".join(sorted(schemas)), "has other contents"),))
+        before, after = baselines.read(old), baselines.read(new)
+    except BaselineError as error:
+        return Change(path, "unusable", (Difference("file", str(error)),))
+    beyond = compare(before, after)
+    if beyond:
+        return Change(path, "beyond", tuple(beyond))
+    within = compare(before, after, exactly=True)
+    return Change(path, "within", tuple(within)) if within else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``diffclaims diff``."""
+    parser.add_argument("old", type=Path, metavar="OLD", help="a baseline, or a folder of them")
+    parser.add_argument("new", type=Path, metavar="NEW", help="the same, later")
+    parser.add_argument(
+        "--all", action="store_true", help="every value that moved, not the first few of a file"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``diffclaims diff``; 1 when something moved by more than both runs state of their errors, or is gone."""
+    found = changes(args.old, args.new)
+    kinds = [change.kind for change in found]
+    if found:
+        width = max(80, shutil.get_terminal_size().columns)
+        print(rendered(_table(found, None if args.all else MOST), width=width), end="")
+    counts = [f"{kinds.count(kind)} {word}" for kind, word in _WORDS.items()]
+    print(", ".join(counts))
+    return int(any(kind in ("beyond", "gone", "unusable") for kind in kinds))
+
+
+_WORDS = {
+    "beyond": "moved beyond the stated errors",
+    "within": "within them",
+    "new": "new",
+    "gone": "gone",
+    "other": "other files with other contents",
+    "unusable": "that cannot be read",
+}
+
+
+def _table(found: list[Change], most: int | None) -> object:
+    columns = table("baseline", "what", "change", "of what is allowed", show_lines=False)
+    for change in found:
+        if not change.differences:
+            columns.add_row(str(change.path), "", change.kind, "")
+        for i, one in enumerate(change.differences[:most]):
+            columns.add_row(str(change.path) if i == 0 else "", one.what, one.text, _times(one))
+        left = len(change.differences) - len(change.differences[:most])
+        if left:
+            columns.add_row("", f"... and {left} more (--all)", "", "")
+    return columns
+
+
+def _times(one: Difference) -> str:
+    """The change in units of what the errors of both runs allow."""
+    return f"{one.size / one.allowed:.3g} times" if one.allowed > 0 and math.isfinite(one.size) else ""

@@ -1,0 +1,84 @@
+"""What a reviewer is told of changed baselines."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from diffclaims.cli import main
+from diffclaims.suite import baselines
+from diffclaims.suite.changes import changes
+from tests.test_baselines import curves, result
+
+
+def record(folder, found):
+    path = baselines.update(found, folder=folder, command="pytest here").path
+    assert path.is_file()
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for case in ("same", "moved", "gone", "within"):
+        record(old, result(case=case))
+    shutil.copytree(old, new)
+    (new / "toy" / "order" / "gone.nc").unlink()
+    (new / "toy" / "order" / "moved.nc").unlink()
+    record(new, result(curves(0.01), case="moved", value=0.9))
+    (new / "toy" / "order" / "within.nc").unlink()
+    record(new, result(curves(1e-5), case="within"))
+    record(new, result(case="new"))
+    return old, new
+
+
+def test_each_file_is_told_for_what_happened_to_it(folders):
+    found = {c.path.stem: c for c in changes(*folders)}
+    assert {name: c.kind for name, c in found.items()} == {
+        "gone": "gone",
+        "moved": "beyond",
+        "new": "new",
+        "within": "within",
+    }
+    moved = {d.what: d for d in found["moved"].differences}
+    assert moved["curves.test_loss"].size == pytest.approx(0.01)
+    assert moved["curves.test_loss"].size / moved["curves.test_loss"].allowed == pytest.approx(50, rel=1e-4)
+    assert "verdict.value" in moved
+
+
+def test_the_table_and_the_exit_status(folders, capsys):
+    old, new = folders
+    assert main(["diff", str(old), str(new)]) == 1
+    out = capsys.readouterr().out
+    assert "0.5" in out
+    assert "50 times" in out
+    assert "1 moved beyond the stated errors, 1 within them, 1 new, 1 gone, 0 other" in out
+    assert main(["diff", str(old), str(old)]) == 0
+    one = "toy/order/within.nc"
+    assert main(["diff", str(old / one), str(new / one)]) == 0
+
+
+def test_other_files_and_damaged_ones(folders):
+    old, new = folders
+    for folder, value in ((old, 0.0), (new, 1.0)):
+        baselines.storage.write(folder / "study.nc", curves(value).assign_attrs(schema="study"))
+    (new / "toy" / "order" / "same.nc").write_bytes(b"not a file")
+    found = {c.path.stem: c for c in changes(old, new)}
+    assert found["study"].kind == "other"
+    assert found["same"].kind == "unusable"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "limit"),
+    [
+        ("old", "none", "exist"),
+        ("old", "old/toy/order/same.nc", "be a folder"),
+        ("empty", "empty", "hold baselines"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(folders, tmp_path, monkeypatch, capsys, old, new, limit):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["diff", old, new]) == 2
+    assert f"must {limit}" in capsys.readouterr().err
