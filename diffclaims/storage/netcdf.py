@@ -19,12 +19,10 @@ import xarray as xr
 from diffclaims.errors import BaselineError, BaselineMissing
 from diffclaims.storage.files import write_atomic
 from diffclaims.storage.quick import Group, groups_of, tree_of
+from diffclaims.storage.storable import PACKED, packed, plain, storable, unpacked
 
 CHECKSUM = "checksum"
-#: One attribute that holds, as JSON, all but the first few of a group with many: from the ninth on
-#: HDF5 spends kilobytes on each group. `read` puts them back.
-PACKED = "more_attributes"
-#: Attributes that stay visible to any reader of NetCDF files.
+#: Attributes that stay visible to any reader of NetCDF files; from the ninth on HDF5 spends kilobytes on each group.
 VISIBLE = (CHECKSUM, "schema", "schema_version", "subject", "commit", "created_at")
 #: Attribute of words that files of before keep as numbers: the words, as JSON. `read` puts them back.
 WORDS = "words"
@@ -32,15 +30,6 @@ WORDS = "words"
 _CHARACTERS_FROM = 64
 #: Arrays of fewer bytes than this are not worth the overhead of compressed chunks, which is kilobytes each.
 _COMPRESS_FROM = 12_000
-
-
-def _plain(value: Any) -> Any:
-    """Value of an attribute as JSON can hold it, the same before writing and after reading."""
-    if isinstance(value, np.ndarray):
-        return [_plain(v) for v in value.tolist()]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
 
 
 def checksum(groups: Mapping[str, Group]) -> str:
@@ -51,9 +40,9 @@ def checksum(groups: Mapping[str, Group]) -> str:
         total.update(json.dumps(words, sort_keys=True, default=str).encode() + b"\n")
 
     for path, group in sorted(groups.items()):
-        add(path, {k: _plain(v) for k, v in group.attrs.items() if path != "/" or k != CHECKSUM})
+        add(path, {k: plain(v) for k, v in group.attrs.items() if path != "/" or k != CHECKSUM})
         for name, (dims, values, attrs) in sorted(group.variables.items()):
-            add(name, list(dims), list(values.shape), {k: _plain(v) for k, v in attrs.items()})
+            add(name, list(dims), list(values.shape), {k: plain(v) for k, v in attrs.items()})
             if values.dtype.kind in "fc":
                 total.update(np.ascontiguousarray(values, dtype=np.complex128).tobytes())
             elif values.dtype.kind in "iub":
@@ -63,44 +52,42 @@ def checksum(groups: Mapping[str, Group]) -> str:
     return total.hexdigest()
 
 
-def write(path: Path, content: xr.DataTree | xr.Dataset) -> None:
-    """Write a tree, or a dataset as its root, so that `path` holds all of it or what it held before.
+def write(path: Path, content: xr.DataTree | xr.Dataset | Mapping[str, Group]) -> None:
+    """Write a tree, its groups, or a dataset as its root, so that `path` holds all of it or what it held before.
 
     Raises
     ------
     BaselineError
-        When the file cannot be written there.
+        When the file cannot be written there, or would not come back as it went; with the name of what cannot
+        be stored.
     """
-    groups = _groups(content)
-    root = groups.setdefault("/", xr.Dataset())
-    root.attrs = {k: v for k, v in root.attrs.items() if k != CHECKSUM}
-    tree = xr.DataTree.from_dict(groups)
-    tree.attrs[CHECKSUM] = checksum(_plain_groups(tree))
-    for node in tree.subtree:
-        node.attrs = _packed(node.attrs)
+    groups = storable(_groups(content))
+    root = groups.setdefault("/", Group({}, {}))
+    root.attrs.pop(CHECKSUM, None)
+    root.attrs[CHECKSUM] = total = checksum(groups)
+    tree = tree_of({path: _packed(group) for path, group in groups.items()})
     encoding = {
         node.path: {name: _encoding(v) for name, v in node.to_dataset(inherit=False).variables.items()}
         for node in tree.subtree
     }
+
+    def fill(part: Path) -> None:
+        tree.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+        # What comes back otherwise than it went would be a difference at the next run.
+        if read_groups(part)["/"].attrs[CHECKSUM] != total:
+            raise BaselineError(f"{path} does not come back as it was written; nothing was kept")
+
     try:
-        write_atomic(path, lambda part: tree.to_netcdf(part, engine="h5netcdf", encoding=encoding))
+        write_atomic(path, fill)
     except OSError as error:
         raise BaselineError(
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is as it was"
         ) from error
 
 
-def _packed(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    if len(attrs) <= len(VISIBLE):
-        return {str(k): v for k, v in attrs.items()}
-    rest = {str(k): _plain(v) for k, v in attrs.items() if k not in VISIBLE}
-    kept = {str(k): v for k, v in attrs.items() if k in VISIBLE}
-    return {**kept, PACKED: json.dumps(rest)}
-
-
-def _unpacked(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    plain = {str(k): v for k, v in attrs.items() if k != PACKED}
-    return {**plain, **json.loads(attrs.get(PACKED, "{}"))}
+def _packed(group: Group) -> Group:
+    variables = {n: (d, v, packed(a, len(VISIBLE))) for n, (d, v, a) in group.variables.items()}
+    return Group(variables, packed(group.attrs, len(VISIBLE), VISIBLE), group.coordinates)
 
 
 def _restored(groups: Mapping[str, Group]) -> dict[str, Group]:
@@ -114,7 +101,9 @@ def _restored_group(group: Group) -> Group:
         if WORDS in attrs:
             words = np.array(json.loads(attrs[WORDS]), dtype=np.str_)
             variables[name] = (dims, words[values], {k: v for k, v in attrs.items() if k != WORDS})
-    return Group(variables, _unpacked(group.attrs), group.coordinates)
+        elif PACKED in attrs:
+            variables[name] = (dims, values, unpacked(attrs))
+    return Group(variables, unpacked(group.attrs), group.coordinates)
 
 
 def _plain_groups(tree: xr.DataTree) -> dict[str, Group]:
@@ -170,14 +159,11 @@ def read_dataset(path: Path) -> xr.Dataset:
     return dataset
 
 
-def _groups(content: xr.DataTree | xr.Dataset) -> dict[str, xr.Dataset]:
-    """Datasets by group, without what an earlier file said about how to encode them."""
-    datasets: Mapping[str, xr.Dataset]
+def _groups(content: xr.DataTree | xr.Dataset | Mapping[str, Group]) -> dict[str, Group]:
+    """Groups by path, without what an earlier file said about how to encode them."""
     if isinstance(content, xr.Dataset):
-        datasets = {"/": content}
-    else:
-        datasets = {n.path: n.to_dataset(inherit=False) for n in content.subtree}
-    return {group: dataset.copy().drop_encoding() for group, dataset in datasets.items()}
+        return {"/": Group.of(content)}
+    return _plain_groups(content) if isinstance(content, xr.DataTree) else dict(content)
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage.paths import sanitized
 from diffclaims.storage.provenance import provenance
-from diffclaims.storage.quick import Group, tree_of
+from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, compact
+from diffclaims.storage.storable import named
 from diffclaims.suite.difference import MEASURED, Difference, compare
 
 SCHEMA = "baseline"
@@ -82,6 +83,8 @@ def to_groups(result: CaseResult, *, command: str = "") -> dict[str, Group]:
         said = [d.attrs[attribute] for d in result.data.values() if attribute in d.attrs]
         if said:
             attrs[attribute] = said[0]
+    for name in result.data:
+        named(f"{_label(result)}: the measurement", name)
     measured = {f"{MEASURED}{name}": Group.of(_slim(dataset)) for name, dataset in result.data.items()}
     return {
         "/": Group({}, attrs),
@@ -205,7 +208,7 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
         kind, problem = type(error), str(error).replace(str(path), shown(path))
     left = obtained / path.relative_to(folder)
     try:
-        storage.write(left, tree_of(groups))
+        storage.write(left, groups)
         where = shown(left)
     except (BaselineError, OSError) as error:  # what differs matters more than where to look closer
         where = f"not kept: {error}"
@@ -266,7 +269,7 @@ def update(result: CaseResult, *, folder: Path, command: str) -> Update:
             text = f"largest change: {max(finite, key=lambda d: d.size) if finite else differences[0]}"
             others = len(differences) - 1
             text += f" (and {others} other variables)" if others else ""
-    storage.write(path, tree_of(groups))
+    storage.write(path, groups)
     return Update(path, True, text)
 
 
