@@ -7,7 +7,7 @@ its directions are gathered into types of like pooled variance. Both steps lose 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,11 @@ from diffclaims.problem.names import Name, labels_of, names_of
 from diffclaims.problem.validate import probabilities
 
 Floats = NDArray[np.float64]
+#: Gives the samples at some positions, as doubles of shape (m, d).
+Rows = Callable[[NDArray[np.intp]], Floats]
 
+#: Doubles of a class that are in memory at once; a class of 6,000 images of 28 x 28 is one piece.
+_PIECE = 1 << 23
 #: Most direction types chosen when their number is left open.
 MOST_TYPES = 16
 #: Spread of log variance within a type (rms) that is accepted when their number is left open.
@@ -38,6 +42,9 @@ class Moments:
     centroid_gram: Floats
     classes: tuple[Name, ...]
     diagnostics: dict[str, float]
+    #: Directions (d, d), in columns, and the type of each.
+    basis: Floats
+    types: NDArray[np.intp]
 
 
 def match_moments(
@@ -50,7 +57,6 @@ def match_moments(
 ) -> Moments:
     """Measure a mixture's moments; see `GaussianMixture.from_samples` for the arguments and errors."""
     data, names = _checked(x, labels, n_types)
-    n_dims = data.shape[1]
     chosen = _classes(names, classes)
     members = [np.flatnonzero(names == c) for c in chosen]
     counts = np.array([m.size for m in members])
@@ -60,10 +66,36 @@ def match_moments(
             "weights", weights, f"hold one weight for each of the {len(chosen)} classes", "follow their order"
         )
     means, covariances = _by_class(data, members, chosen)
-    pooled = np.einsum("k,kab->ab", pi, covariances)
-    varying = int((np.diag(pooled) > 0).sum())
+    varying = int((np.diag(np.einsum("k,kab->ab", pi, covariances)) > 0).sum())
     _enough(covariances, counts, chosen, varying)
+    return mixture_of(means, covariances, counts, chosen, weights=pi, n_types=n_types)
 
+
+def mixture_of(
+    means: Floats,
+    covariances: Floats,
+    counts: NDArray[np.int64],
+    classes: Sequence[Name],
+    *,
+    weights: Floats,
+    n_types: int | None = None,
+) -> Moments:
+    """Gather the directions of given means and covariances into types.
+
+    Parameters
+    ----------
+    means : ndarray, shape (K, d)
+    covariances : ndarray, shape (K, d, d)
+    counts : ndarray of int, shape (K,)
+        Samples behind them, at least 2 each.
+    classes : sequence of K names
+    weights : ndarray, shape (K,)
+    n_types : int, optional
+        As in `GaussianMixture.from_samples`.
+    """
+    n_dims = means.shape[1]
+    pooled = np.einsum("k,kab->ab", weights, covariances)
+    varying = int((np.diag(pooled) > 0).sum())
     eigenvalues, basis = np.linalg.eigh(pooled)
     eigenvalues, basis = eigenvalues[::-1], basis[:, ::-1]
     # (K, d): variance of each class along each pooled direction.
@@ -79,17 +111,17 @@ def match_moments(
     variances = along @ member / sizes
     fractions = sizes / n_dims
 
-    centred = means - pi @ means
+    centred = means - weights @ means
     gram = centred @ centred.T / n_dims
 
-    diagnostics = _approximation(covariances, along, variances, sizes, counts, chosen)
+    diagnostics = _approximation(covariances, along, variances, sizes, counts, classes)
     diagnostics["constant_fraction"] = float(constant.mean())
     diagnostics["centroid_sampling_max"] = float((variances @ fractions / counts).max())
-    share = (pi @ (centred @ basis) ** 2) @ member
+    share = (weights @ (centred @ basis) ** 2) @ member
     share = share / share.sum() if share.sum() > 0 else fractions
     diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
     diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
-    return Moments(pi, variances, fractions, gram, tuple(chosen), diagnostics)
+    return Moments(weights, variances, fractions, gram, tuple(classes), diagnostics, basis, types)
 
 
 def _checked(x: ArrayLike, labels: ArrayLike, n_types: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -123,6 +155,23 @@ def _checked(x: ArrayLike, labels: ArrayLike, n_types: int | None) -> tuple[NDAr
     return data, names
 
 
+def mean_and_covariance(rows: Rows, own: NDArray[np.intp], n_dims: int) -> tuple[Floats, Floats]:
+    """Return mean (d,) and covariance (d, d) of the samples at positions `own`, two or more, read piece by piece."""
+    size = max(1, _PIECE // n_dims)
+    pieces = [own[i : i + size] for i in range(0, own.size, size)]
+    # What is one piece is read once.
+    kept = rows(pieces[0]) if len(pieces) == 1 else None
+    total = np.zeros(n_dims)
+    for piece in pieces:
+        total += (rows(piece) if kept is None else kept).sum(axis=0)
+    mean, covariance = total / own.size, np.zeros((n_dims, n_dims))
+    for piece in pieces:
+        block = rows(piece) if kept is None else kept
+        block -= mean
+        covariance += block.T @ block
+    return mean, covariance / (own.size - 1)
+
+
 def _by_class(
     data: NDArray[Any], members: Sequence[NDArray[np.intp]], chosen: Sequence[Any]
 ) -> tuple[Floats, Floats]:
@@ -132,15 +181,17 @@ def _by_class(
     for k, own in enumerate(members):
         if own.size < 2:
             raise _too_few(chosen[k], own.size, 2)
-        # One class at a time in double precision: 60,000 images never are.
-        block = data[own].astype(np.float64)
-        if not np.isfinite(block).all():
-            raise InvalidInput.of(
-                "x", f"<samples of class {chosen[k]}>", "be finite", "remove samples with NaN or infinity"
-            )
-        means[k] = block.mean(axis=0)
-        block -= means[k]
-        covariances[k] = block.T @ block / (own.size - 1)
+
+        def rows(which: NDArray[np.intp], k: int = k) -> Floats:
+            # A piece at a time in double precision: 60,000 images never are.
+            block = data[which].astype(np.float64)
+            if not np.isfinite(block).all():
+                raise InvalidInput.of(
+                    "x", f"<samples of class {chosen[k]}>", "be finite", "remove samples with NaN or infinity"
+                )
+            return block
+
+        means[k], covariances[k] = mean_and_covariance(rows, own, n_dims)
     return means, covariances
 
 
