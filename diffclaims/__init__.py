@@ -21,6 +21,7 @@ from diffclaims.errors import (
 
 if TYPE_CHECKING:
     from diffclaims import denoisers, theory  # type: ignore[attr-defined, unused-ignore]
+    from diffclaims.advice.compute import advise
     from diffclaims.api import effects, pairs, space
     from diffclaims.api.case import Case, CaseResult, Role
     from diffclaims.api.claim import Claim, Null, load_claims
@@ -52,6 +53,7 @@ _LAZY = {
     "Subject": "api.subject:Subject",
     "Tags": "api.subject:Tags",
     "Verdict": "api.verdict:Verdict",
+    "advise": "advice.compute:advise",
     "check": "suite.check:check",
     "check_subject": "subjects.contract:check_subject",
     "denoisers": "denoisers:",
@@ -87,6 +89,7 @@ __all__ = [
     "Tags",
     "Verdict",
     "__version__",
+    "advise",
     "check",
     "check_subject",
     "denoisers",

@@ -37,6 +37,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.studies.compare",
         "real images at finite size beside the theory of their moments",
     ),
+    "advise": (
+        "diffclaims.advice.command",
+        "which classes of a data set will be learned late, memorized first, and which weights would help",
+    ),
+    "trust": (
+        "diffclaims.studies.trust",
+        "how far recorded U-Nets support what diffclaims advise says",
+    ),
     "predict": (
         "diffclaims.studies.predict",
         "orders in which U-Nets learned classes beside those that theory predicts",

@@ -20,7 +20,7 @@ FLOORS = (
     ("storage", "memorization", "denoisers"),
     ("times",),
     ("theory", "finite", "unet"),
-    ("api",),
+    ("api", "advice"),
     ("subjects",),
     ("suite",),
     ("plugin", "studies"),

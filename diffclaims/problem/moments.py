@@ -79,6 +79,7 @@ def mixture_of(
     *,
     weights: Floats,
     n_types: int | None = None,
+    spread: float | None = None,
 ) -> Moments:
     """Gather the directions of given means and covariances into types.
 
@@ -92,6 +93,8 @@ def mixture_of(
     weights : ndarray, shape (K,)
     n_types : int, optional
         As in `GaussianMixture.from_samples`.
+    spread : float, optional
+        Spread of log variance (rms) that is accepted within a type; by default as there.
     """
     n_dims = means.shape[1]
     pooled = np.einsum("k,kab->ab", weights, covariances)
@@ -103,8 +106,9 @@ def mixture_of(
     constant = eigenvalues <= n_dims * np.finfo(np.float64).eps * eigenvalues[0]
     along[:, constant] = 0.0
     along = np.maximum(along, 0.0)
-    sampling = float(np.sqrt(varying / counts.sum()))
-    types = _types(np.where(constant, 0.0, eigenvalues), constant, n_types, max(TYPE_SPREAD, sampling))
+    if spread is None:
+        spread = max(TYPE_SPREAD, float(np.sqrt(varying / counts.sum())))
+    types = _types(np.where(constant, 0.0, eigenvalues), constant, n_types, spread)
     sizes = np.bincount(types).astype(np.float64)
     member = np.zeros((n_dims, sizes.size))
     member[np.arange(n_dims), types] = 1.0

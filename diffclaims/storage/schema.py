@@ -119,6 +119,32 @@ SCHEMAS: dict[str, Schema] = {
             "gain": Variable(("definition", "predictor"), "1", "that less the one of total variance"),
         }
     ),
+    "advice": Schema(
+        {
+            "samples": Variable(("class",), "1", "samples of the class"),
+            "variance": Variable(("class",), "data^2", "variance per dimension", allow_any=True),
+            "effective_dimension": Variable(
+                ("class",), "1", "participation ratio of its spectrum", allow_any=True
+            ),
+            "nearest": Variable(("class",), "", "class of the nearest centroid"),
+            "coverage": Variable(
+                ("class",), "1", "distance to the nearest other sample, in units of the class", allow_any=True
+            ),
+            "tau_gen": Variable(("class",), "training time", "time to generalize, theory", allow_any=True),
+            "tau_mem": Variable(("class",), "training time", "time to memorize, theory", allow_any=True),
+            "mark": Variable(("class",), "", "what to doubt of the class"),
+        }
+    ),
+    "trust": Schema(
+        {
+            "correlation": Variable(
+                ("recording", "milestone", "predictor"), "1", "rank correlation over pairs", allow_any=True
+            ),
+            "share": Variable(
+                ("recording", "milestone", "predictor"), "1", "share of pairs in the expected order"
+            ),
+        }
+    ),
     "pair-rates": Schema(
         {
             "wrong": Variable(

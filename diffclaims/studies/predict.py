@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from diffclaims import theory
+from diffclaims.advice import forecast
 from diffclaims.api.effects import GENERALIZED_FRACTIONS
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
@@ -32,10 +32,6 @@ from diffclaims.unet import results
 
 Floats = NDArray[np.float64]
 
-#: Training times of a prediction, interpolated between.
-N_TIMES = 80
-#: Accuracy asked of its losses.
-ACCURACY = 1e-3
 #: Whether the theory is given the centroids of the images.
 CENTROIDS = ("with centroids", "without centroids")
 
@@ -65,8 +61,7 @@ def predicted(experiment: Experiment) -> Floats:
     m = experiment.mixture
     out = []
     for mixture in (m, m.replace(centroid_gram=None)):
-        times = theory.default_training_times(mixture, experiment.model, N_TIMES)
-        curves = theory.learning_curves(mixture, experiment.model, times, accuracy=ACCURACY)
+        curves = forecast.curves(mixture, experiment.model)
         out.append(
             [learning_times(curves, generalization=g)["tau_gen"].values for g in GENERALIZED_FRACTIONS]
         )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,9 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.names import by_name
 from diffclaims.studies.predict import CENTROIDS, predicted
 from diffclaims.unet.measure.wiener import ClassMoments
+
+if TYPE_CHECKING:
+    from diffclaims.unet.data.prepare import PreparedData
 
 Floats = NDArray[np.float64]
 
@@ -70,18 +74,40 @@ def of_images(curves: xr.Dataset, folder: Path | None) -> OfImages:
     DataError
         When the data set is not there.
     """
-    from diffclaims.unet.config import RunConfig
-    from diffclaims.unet.data.prepare import prepare
-
-    if "config" not in curves.attrs:
-        raise NotMeasured("the recording does not state which images it was trained on")
-    config = RunConfig.from_json(json.dumps({**json.loads(curves.attrs["config"]), "seed": 0}))
-    data = prepare(config.data, config.data.source.load(folder), seed=0, n_held_out=1)
+    data = _prepared(curves, folder, 0)
     moments = [ClassMoments.of(x) for x in data.population]
     distance = distances(moments)
     order = [data.classes.index(str(c)) for c in Experiment.from_json(curves.attrs["experiment"]).classes]
     participation = np.array([m.participation for m in moments])
     return OfImages(participation[order], distance[np.ix_(order, order)])
+
+
+def _prepared(curves: xr.Dataset, folder: Path | None, seed: int) -> PreparedData:
+    """The images of one run of a recording."""
+    from diffclaims.unet.config import RunConfig
+    from diffclaims.unet.data.prepare import prepare
+
+    if "config" not in curves.attrs:
+        raise NotMeasured("the recording does not state which images it was trained on")
+    config = RunConfig.from_json(json.dumps({**json.loads(curves.attrs["config"]), "seed": seed}))
+    return prepare(config.data, config.data.source.load(folder), seed=seed, n_held_out=1)
+
+
+def training_images(
+    curves: xr.Dataset, folder: Path | None, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Return the images that one run of a recording was trained on, and the name of the class of each.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        A recording, which states its configuration.
+    folder : path, optional
+        Of the data set.
+    seed : int
+    """
+    data = _prepared(curves, folder, seed)
+    return data.train, np.array(data.classes)[data.labels]
 
 
 def distances(moments: Sequence[ClassMoments]) -> Floats:
