@@ -36,7 +36,7 @@ PSI_P = 8.0
 #: Noise level at which the model is asked.
 DIFFUSION_TIME = 0.05
 #: Data sets that are drawn anew, and the same for many classes, for which no weights are searched either.
-RESAMPLES, RESAMPLES_OF_MANY, MANY = 10, 4, 14
+RESAMPLES, RESAMPLES_OF_MANY, MANY = 8, 4, 14
 
 
 def advise(
@@ -80,7 +80,7 @@ def advise(
         For classes with no more samples than dimensions that vary. By default none, but ``oas`` where all samples
         together are fewer than these dimensions.
     resamples : int, optional
-        Data sets drawn anew, for the scatter of what is predicted; 10 by default, 4 for more than 14 classes. 0
+        Data sets drawn anew, for the scatter of what is predicted; 8 by default, 4 for more than 14 classes. 0
         leaves it out.
     weights_search : bool
         Whether to look for weights that open or widen the safe window; never for more than 14 classes.
@@ -119,7 +119,7 @@ def advise(
     forecast = Forecast.of(mixture, model)
     many = len(found.kept) > MANY
     n_drawn = (RESAMPLES_OF_MANY if many else RESAMPLES) if resamples is None else resamples
-    drawn = [Forecast.of(reweighted(m, w), model) for m in resampled(found, moments, n_drawn, seed)]
+    drawn = [Forecast.of(reweighted(m, w), model, forecast) for m in resampled(found, moments, n_drawn, seed)]
     out = _by_class(found, plain, seed) | _times(forecast, drawn)
     if found.shrunk.any():
         bare = Forecast.of(reweighted(_mixture(_moments(plain)), w), model)
@@ -127,7 +127,7 @@ def advise(
             out["shrinkage_shift"] = np.log(forecast.gen) - np.log(bare.gen)
     attrs = _settings(found, w, model) | {"n_resampled": n_drawn, "shrinkage": shrinkage}
     if weights_search and not many:
-        help_ = advised(w, lambda v: Forecast.of(reweighted(mixture, v), model), forecast)
+        help_ = advised(w, lambda v: Forecast.of(reweighted(mixture, v), model, forecast), forecast)
         out |= {"weight": w, "weight_widest": help_.best, "weight_opening": help_.opening}
         attrs |= _window(help_, forecast, drawn, found, mixture, model)
     if stop is not None:

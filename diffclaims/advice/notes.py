@@ -9,6 +9,8 @@ from diffclaims.advice import trust
 
 #: Below so many samples the scatter over resampled data says little.
 FEW = 10
+#: A class with less of an even share is rare: recorded U-Nets are later with it than the theory is.
+RARE = 0.2
 #: Share of samples with an equal one that is worth a sentence.
 REPEATED = 0.05
 #: Standard deviations of data that networks are usually given lie between.
@@ -26,14 +28,17 @@ def with_notes(advice: xr.Dataset, left_out: dict[int, str], recorded: xr.Datase
     recorded : xarray.Dataset or None
         Kind "trust".
     """
-    marks = [left_out.get(k, "") or _mark(advice.isel({"class": k})) for k in range(advice.sizes["class"])]
+    even = advice.attrs["n_samples"] / max(1, int((~np.isnan(advice["tau_gen"].values)).sum()))
+    marks = [
+        left_out.get(k, "") or _mark(advice.isel({"class": k}), even) for k in range(advice.sizes["class"])
+    ]
     out = advice.assign(mark=("class", marks))
     out.attrs |= {"notes": "\n".join(_notes(advice)), "trust": "\n".join(_trust(advice, recorded))}
     return out
 
 
-def _mark(one: xr.Dataset) -> str:
-    """What to doubt of one class."""
+def _mark(one: xr.Dataset, even: float) -> str:
+    """What to doubt of one class; `even` is the number of samples that each would have in balance."""
     name, n = str(one["class"].values), int(one["samples"])
     said = []
     if bool(one["small"]):
@@ -46,6 +51,11 @@ def _mark(one: xr.Dataset) -> str:
             )
         else:
             said[-1] += ": its effective dimension comes out too low, and its times scatter"
+    if n < RARE * even:
+        said.append(
+            f"{name} has {n / even:.2g} of an even share: recorded U-Nets (one pair) learned so rare a class "
+            "later than the theory does, and memorized its images the sooner the fewer they were"
+        )
     if n < FEW:
         said.append(f"{name} has {n} samples: its scatter over resampled data says little")
     if float(one["repeated"]) > REPEATED:

@@ -161,6 +161,15 @@ def test_small_and_empty_classes_are_marked():
     assert "(oas), which moves ln tau_gen by " in shrunk["mark"].values[1]
 
 
+def test_a_rare_class_is_marked():
+    x, y = data((200, 15), deviations=(1, 1))
+    found = diffclaims.advise(x, y, **QUICK)
+    assert found["mark"].values[0] == ""
+    assert (
+        "c1 has 0.14 of an even share: recorded U-Nets (one pair) learned so rare" in found["mark"].values[1]
+    )
+
+
 def test_no_class_or_one_class():
     x, y = data()
     one = diffclaims.advise(x, ["a"] * len(x), resamples=2)
