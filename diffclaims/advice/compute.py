@@ -133,6 +133,8 @@ def advise(
     if stop is not None:
         out["learned_at_stop"], out["memorized_at_stop"] = forecast.at(stop * float(forecast.gen.min()))
         attrs["stop"] = stop
+    if parameters is not None:
+        attrs["parameters"] = parameters
     dataset = _assembled(samples, found, out, attrs)
     if finite:
         from diffclaims.advice.at_size import at_size

@@ -111,8 +111,9 @@ def _trust(advice: xr.Dataset, recorded: xr.Dataset | None) -> list[str]:
             "How far recorded U-Nets support this is not known here: baselines/advice/trust.nc is missing."
         ]
     said = []
+    theory = trust.THEORY_SIZED if "parameters" in advice.attrs else trust.THEORY
     for milestone in trust.ORDERS:
-        for predictor in (trust.THEORY, trust.COVERAGE):
+        for predictor in (theory, trust.COVERAGE):
             sentence = trust.verdict(recorded, predictor, milestone)[1]
             said.append(sentence[0].upper() + sentence[1:])
     agreement = advice.attrs["agreement_gen"]

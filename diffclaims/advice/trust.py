@@ -64,4 +64,5 @@ def verdict(found: xr.Dataset, predictor: str, milestone: str) -> tuple[str, str
         f"{r} {float(c):+.2f} [{a:+.2f}, {b:+.2f}]"
         for r, c, a, b in zip(rows["recording"].values, rows["correlation"].values, low, high, strict=True)
     )
-    return word, f"{ORDERS[milestone]} first by {predictor}: {word} by recorded U-Nets ({numbers})."
+    by = "recorded U-Nets" if len(low) > 1 else "the one recording of U-Nets with an order"
+    return word, f"{ORDERS[milestone]} first by {predictor}: {word} by {by} ({numbers})."
