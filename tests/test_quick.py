@@ -66,3 +66,14 @@ def test_groups_below_groups_are_read_alike(tmp_path):
     storage.write(tmp_path / "f.nc", xr.DataTree.from_dict({"/": one, "/a/b": one * 2}))
     with xr.open_datatree(tmp_path / "f.nc", engine="h5netcdf") as opened:
         xr.testing.assert_identical(tree_of(groups_of(tmp_path / "f.nc")), opened.load())
+
+
+def test_dimensions_are_found_by_references_where_they_have_no_numbers(tmp_path):
+    path = tmp_path / "f.nc"
+    dataset = xr.Dataset({"x": (("k", "j"), [[1.0, 2.0]])}, coords={"k": ["a"], "j": [3, 4]})
+    storage.write(path, dataset)
+    with h5py.File(path, "r+") as file:
+        assert "_Netcdf4Coordinates" in file["x"].attrs
+        for name in ("x", "k", "j"):
+            file[name].attrs.pop("_Netcdf4Coordinates", None)
+    xr.testing.assert_identical(groups_of(path)["/"].dataset().drop_attrs(), dataset)

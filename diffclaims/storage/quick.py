@@ -20,9 +20,12 @@ from h5py import h5a, h5d, h5f, h5g, h5o, h5r, h5s
 from numpy.typing import NDArray
 
 #: Attributes that say what dimensions and types say, or keep the book for the library.
-_UNREAD = frozenset({"REFERENCE_LIST", "CLASS", "DIMENSION_LABELS", "_FillValue"})
-_HIDDEN = frozenset({"DIMENSION_LIST", "NAME", "coordinates"})
+_UNREAD = frozenset({"REFERENCE_LIST", "CLASS", "DIMENSION_LABELS", "DIMENSION_LIST", "_FillValue"})
+_HIDDEN = frozenset({"NAME", "coordinates"})
 _PREFIXES = ("_Netcdf4", "_nc", "_NC")
+#: Numbers of a variable's dimensions, and of the dimension that a scale is: references to the scales say the same, by
+#: a search of the file for each.
+_OF_DIMS, _DIM = b"_Netcdf4Coordinates", b"_Netcdf4Dimid"
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
 #: Dimensions, values and attributes.
@@ -60,11 +63,12 @@ class Group:
         """Return the values of a variable."""
         return self.variables[name][1]
 
-    def dataset(self) -> xr.Dataset:
-        """Return the group as a dataset."""
-        data = {n: v for n, v in self.variables.items() if n not in self.coordinates}
-        coords = {n: v for n, v in self.variables.items() if n in self.coordinates}
-        return xr.Dataset(data, coords=coords, attrs=self.attrs)
+    def dataset(self, *, copy: bool = False) -> xr.Dataset:
+        """Return the group as a dataset: of its own arrays, or of copies."""
+        parts: tuple[dict[str, Variable], dict[str, Variable]] = ({}, {})
+        for name, (dims, values, attrs) in self.variables.items():
+            parts[name in self.coordinates][name] = (dims, values.copy() if copy else values, attrs)
+        return xr.Dataset(parts[0], coords=parts[1], attrs=self.attrs)
 
 
 def groups_of(path: Path) -> dict[str, Group]:
@@ -72,7 +76,7 @@ def groups_of(path: Path) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY)
     try:
-        _collect(file, h5g.open(file, b"/"), "/", groups)
+        _collect(file, h5g.open(file, b"/"), "/", groups, {})
     finally:
         file.close()
     return groups
@@ -83,36 +87,42 @@ def tree_of(groups: Mapping[str, Group]) -> xr.DataTree:
     return xr.DataTree.from_dict({path: group.dataset() for path, group in groups.items()})
 
 
-def _collect(file: Any, group: Any, path: str, groups: dict[str, Group]) -> None:
-    found = _attributes(group)
-    variables: dict[str, Variable] = {}
+def _collect(file: Any, group: Any, path: str, groups: dict[str, Group], scales: dict[int, str]) -> None:
+    found, variables, below, items = _attributes(group, _keys(group)), {}, [], []
     coordinates = set(found.get("coordinates", "").split())
-    below = []
     for key in group:
         name, item = key.decode(), h5o.open(group, key)
         if not isinstance(item, h5d.DatasetID):
             below.append((name, item))
             continue
-        attrs = _attributes(item)
+        keys = _keys(item)
+        items.append((name, item, keys))
+        if b"CLASS" in keys and _DIM in keys:
+            scales[int(_attribute(h5a.open(item, _DIM)))] = name
+    for name, item, keys in items:
+        attrs = _attributes(item, keys)
         if attrs.get("NAME", "").startswith(_NO_VARIABLE):
             continue
         values = _values(item, attrs)
         coordinates.update(attrs.get("coordinates", "").split())
-        dims = _dims(file, name, values.ndim, attrs)[: values.ndim]
+        dims = _dims(file, item, keys, scales)[: values.ndim] if values.ndim else ()
+        dims = dims or (name,) * values.ndim
         if dims == (name,):
             coordinates.add(name)
         variables[name] = (dims, values, _shown(attrs))
     groups[path] = Group(variables, _shown(found), frozenset(coordinates & variables.keys()))
     for name, item in below:
-        _collect(file, item, f"{path.rstrip('/')}/{name}", groups)
+        _collect(file, item, f"{path.rstrip('/')}/{name}", groups, scales)
 
 
-def _dims(file: Any, name: str, ndim: int, attrs: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the dimensions of a variable, which lie in its file as references to their scales."""
-    if "DIMENSION_LIST" in attrs:
-        scales = [h5r.get_name(refs[0], file) for refs in attrs["DIMENSION_LIST"]]
-        return tuple(scale.decode().rpartition("/")[2] for scale in scales)
-    return (name,) if ndim else ()
+def _dims(file: Any, item: Any, keys: list[bytes], scales: dict[int, str]) -> tuple[str, ...]:
+    """Names of the dimensions of a variable; none of a scale that says nothing of them."""
+    if _OF_DIMS in keys:
+        return tuple(scales[int(i)] for i in np.atleast_1d(_attribute(h5a.open(item, _OF_DIMS))))
+    if b"DIMENSION_LIST" in keys:
+        references = _attribute(h5a.open(item, b"DIMENSION_LIST"))
+        return tuple(h5r.get_name(refs[0], file).decode().rpartition("/")[2] for refs in references)
+    return ()
 
 
 def _values(item: Any, attrs: dict[str, Any]) -> NDArray[Any]:
@@ -128,9 +138,13 @@ def _values(item: Any, attrs: dict[str, Any]) -> NDArray[Any]:
     return values.astype(bool) if attrs.pop("dtype", "") == "bool" else values
 
 
-def _attributes(item: Any) -> dict[str, Any]:
+def _keys(item: Any) -> list[bytes]:
     keys: list[bytes] = []
     h5a.iterate(item, keys.append)
+    return keys
+
+
+def _attributes(item: Any, keys: list[bytes]) -> dict[str, Any]:
     names = {key: key.decode() for key in keys}
     read = {key: n for key, n in names.items() if n not in _UNREAD and not n.startswith(_PREFIXES)}
     return {name: _attribute(h5a.open(item, key)) for key, name in read.items()}
