@@ -141,3 +141,15 @@ def test_version(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert "diffclaims" in capsys.readouterr().out
+
+
+def test_what_is_played_may_be_changed_and_is_played_again_as_it_was(tmp_path):
+    Recorder(Theory(), tmp_path, command="").learning_curves(PAIR)
+    subject = Recorded("theory", tmp_path)
+    first = subject.learning_curves(PAIR)
+    first["test_loss"][:] = 7.0
+    first.attrs.clear()
+    again = subject.learning_curves(PAIR)
+    assert (again["test_loss"] < 7).any()
+    assert "checksum" not in again.attrs
+    assert again.attrs["recording"].endswith(".nc")

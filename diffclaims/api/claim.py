@@ -278,7 +278,8 @@ def _module(file: Path) -> ModuleType:
     file = file.resolve()
     for module in list(sys.modules.values()):
         known = getattr(module, "__file__", None)
-        if isinstance(known, str) and Path(known).name == file.name and Path(known).resolve() == file:
+        # A thousand modules: the end of the name is compared before a path is made of it.
+        if isinstance(known, str) and known.endswith(file.name) and Path(known).resolve() == file:
             return module
     if file.parent == locate.package_claims_dir():
         return importlib.import_module(f"diffclaims.claims.{file.stem}")

@@ -19,6 +19,7 @@ from diffclaims.errors import BaselineError, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
+from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, SUFFIX, complete, path_of
 
 
@@ -41,31 +42,31 @@ class Recorded:
         self.title = f"{name.removesuffix(f'-{campaign}')} (recorded{f': {campaign}' if campaign else ''})"
 
     @cached_property
-    def _files(self) -> dict[tuple[str, str], xr.Dataset]:
-        """Datasets by kind and key of the experiment."""
-        files: dict[tuple[str, str], xr.Dataset] = {}
+    def _files(self) -> dict[tuple[str, str], tuple[Group, Experiment]]:
+        """What was recorded and of which experiment, by kind and key of the experiment."""
+        files: dict[tuple[str, str], tuple[Group, Experiment]] = {}
         for path in sorted(self.folder.glob("*.nc")):
-            dataset = storage.read_dataset(path)
-            kind = str(dataset.attrs.get("schema", ""))
-            if kind not in SUFFIX or "experiment" not in dataset.attrs:
+            group = storage.read_groups(path)["/"]
+            kind = str(group.attrs.get("schema", ""))
+            if kind not in SUFFIX or "experiment" not in group.attrs:
                 raise BaselineError(
                     f"{path} is no recording: its schema is {kind!r}, it must be one of {sorted(SUFFIX)}, "
                     "with the experiment in an attribute; write it with diffclaims.subjects.record"
                 )
+            experiment = Experiment.from_json(group.attrs["experiment"])
             key = path.stem.removesuffix(SUFFIX[kind])
-            if Experiment.from_json(dataset.attrs["experiment"]).key != key:
+            if experiment.key != key:
                 raise BaselineError(f"{path} holds another experiment than its name says; record it again")
-            files[kind, key] = dataset
+            files[kind, key] = group, experiment
         return files
 
     @cached_property
     def tags(self) -> Tags:
         """Tags, from what was recorded."""
-        datasets = self._files
-        stochastic = any("seed" in d.dims for d in datasets.values()) or not any(
-            "accuracy" in d.attrs for d in datasets.values()
-        )
-        kinds = {kind for kind, _ in datasets}
+        groups = [group for group, _ in self._files.values()]
+        seeds = any("seed" in dims for g in groups for dims, _, _ in g.variables.values())
+        stochastic = seeds or not any("accuracy" in g.attrs for g in groups)
+        kinds = {kind for kind, _ in self._files}
         return Tags(
             exact=not stochastic,
             stochastic=stochastic,
@@ -75,12 +76,10 @@ class Recorded:
 
     def experiments(self) -> Mapping[str, Experiment]:
         """What was recorded, by the name it was given, else by key."""
-        found: dict[str, Experiment] = {}
-        for (_, key), dataset in self._files.items():
-            found[str(dataset.attrs.get("experiment_name", key))] = Experiment.from_json(
-                dataset.attrs["experiment"]
-            )
-        return found
+        return {
+            str(group.attrs.get("experiment_name", key)): experiment
+            for (_, key), (group, experiment) in self._files.items()
+        }
 
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """Play back learning curves."""
@@ -95,11 +94,14 @@ class Recorded:
         return self._play("spectrum", experiment)
 
     def _play(self, kind: str, experiment: Experiment) -> xr.Dataset:
-        dataset = self._files.get((kind, experiment.key))
-        if dataset is None:
+        found = self._files.get((kind, experiment.key))
+        if found is None:
             raise NotMeasured(f"{kind} of this experiment ({experiment.key}) were not recorded")
         path = path_of(self.folder, experiment, kind)
-        played = dataset.assign_attrs({RECORDING: path.name}).copy(deep=True)
+        # Arrays of its own: what is played may be changed by who asked.
+        played = found[0].dataset(copy=True)
+        del played.attrs[storage.CHECKSUM]
+        played.attrs[RECORDING] = path.name
         if kind == "speciation":
             played = complete(played)
         return schema.validate(played, kind, who=str(path))
