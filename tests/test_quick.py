@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims.errors import BaselineError
+from diffclaims.errors import BaselineError, BaselineMissing
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage.quick import Group, groups_of, tree_of
@@ -77,3 +77,20 @@ def test_dimensions_are_found_by_references_where_they_have_no_numbers(tmp_path)
         for name in ("x", "k", "j"):
             file[name].attrs.pop("_Netcdf4Coordinates", None)
     xr.testing.assert_identical(groups_of(path)["/"].dataset().drop_attrs(), dataset)
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "f.nc"
+    storage.write(path, xr.Dataset({"x": ("k", [1.0, 2.0])}))
+    first = storage.read_once(path)
+    with pytest.raises(ValueError, match="read-only"):
+        first["/"].values("x")[0] = 3.0
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "groups_of", None)
+        patched.setattr(xr, "open_datatree", None)
+        assert storage.read_once(path) is first
+    storage.write(path, xr.Dataset({"x": ("k", [1.0, 5.0])}))
+    assert storage.read_once(path)["/"].values("x")[1] == 5.0
+    path.unlink()
+    with pytest.raises(BaselineMissing):
+        storage.read_once(path)

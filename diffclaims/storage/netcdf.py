@@ -7,6 +7,7 @@ version of the HDF5 library does not invalidate it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -149,6 +150,23 @@ def read_groups(path: Path) -> dict[str, Group]:
             f"{path} was changed after it was recorded (its checksum does not match its contents); "
             "restore it from version control or record it again"
         )
+    return groups
+
+
+def read_once(path: Path) -> Mapping[str, Group]:
+    """Return `read_groups`, of a file that did not change as it was read before; for readers, not to be changed."""
+    if not path.is_file():
+        raise BaselineMissing(f"{path} is missing")
+    state = path.stat()
+    return _read_once(path, state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@functools.lru_cache(maxsize=512)
+def _read_once(path: Path, *state: int) -> Mapping[str, Group]:
+    groups = read_groups(path)
+    for group in groups.values():
+        for _, values, _ in group.variables.values():
+            values.setflags(write=False)
     return groups
 
 

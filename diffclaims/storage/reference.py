@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from diffclaims.errors import BaselineMissing
 from diffclaims.problem.experiment import Experiment
@@ -22,17 +20,14 @@ def recorded_effects(claim: str, case: str, experiments: Mapping[str, Experiment
     A case of the same name that asks something else is another case. A file that is damaged is an error: without its
     sizes a wrong effect would pass.
     """
+    folder = locate.baselines_dir() / REFERENCE / locate.sanitized(claim)
     try:
-        folder = locate.baselines_dir() / REFERENCE / locate.sanitized(claim)
-        found, asked = _read(folder / f"{locate.sanitized(case)}.nc")
+        groups = storage.read_once(folder / f"{locate.sanitized(case)}.nc")
     except BaselineMissing:
         return {}
-    return found if asked == {k: json.loads(e.to_json()) for k, e in experiments.items()} else {}
-
-
-@functools.lru_cache(maxsize=256)
-def _read(path: Path) -> tuple[Mapping[str, float], Mapping[str, object]]:
-    groups = storage.read_groups(path)
+    if json.loads(groups["/config"].attrs["experiments"]) != {
+        k: json.loads(e.to_json()) for k, e in experiments.items()
+    }:
+        return {}
     verdict = groups["/verdict"]
-    effects = dict(zip(map(str, verdict.values("effect")), map(float, verdict.values("value")), strict=True))
-    return effects, json.loads(groups["/config"].attrs["experiments"])
+    return dict(zip(map(str, verdict.values("effect")), map(float, verdict.values("value")), strict=True))

@@ -140,7 +140,7 @@ def _verdict_group(result: CaseResult) -> Group:
     )
 
 
-def read(path: Path) -> dict[str, Group]:
+def read(path: Path) -> Mapping[str, Group]:
     """Read one baseline.
 
     Raises
@@ -148,7 +148,7 @@ def read(path: Path) -> dict[str, Group]:
     BaselineError
         When it is missing, truncated, changed by hand, or written by another version of the schema.
     """
-    groups = storage.read_groups(path)
+    groups = storage.read_once(path)
     found = tuple(groups["/"].attrs.get(key) for key in ("schema", "schema_version"))
     if found != (SCHEMA, SCHEMA_VERSION) or any(f"/{g}" not in groups for g in _GROUPS):
         raise BaselineError(
