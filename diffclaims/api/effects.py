@@ -50,7 +50,7 @@ def levels_of(curves: xr.Dataset, milestone: Milestone) -> tuple[float | str, ..
     """
     variable, dim = STATED[milestone]
     if variable in curves:
-        return (str(curves[dim].values[0]),) if dim else ("least loss",)
+        return (str(curves.variables[dim].values[0]),) if dim else ("least loss",)
     thresholds: dict[Milestone, tuple[float | str, ...]] = {
         "gen": GENERALIZED_FRACTIONS,
         "best": ("least loss",),

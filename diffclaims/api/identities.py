@@ -126,13 +126,16 @@ def check_curves(curves: xr.Dataset, experiment: Experiment, tags: Tags, *, who:
     accuracy = float(curves.attrs.get("accuracy", 0.0))
     if slopes.size != curves.sizes.get("class"):
         return  # the contract tells of it
+    # Variables without their coordinates, and once: every answer of a run comes by here.
+    dims, names = ("class", "training_time", ...), ("test_loss", "train_loss")
+    losses = {n: curves.variables[n].transpose(*dims).values for n in names}
     for k, slope in enumerate(slopes):
         places = _early(slope * times, accuracy)
         if places is None:
             continue  # curves that begin later do not show their beginning
         fallen = slope * times[places]
-        for name in ("test_loss", "train_loss"):
-            loss = curves[name].transpose("class", "training_time", ...).values[k]
+        for name in names:
+            loss = losses[name][k]
             ratio = (1 - loss[places].reshape(len(places), -1)) / fallen[:, None]
             start = _extrapolated(fallen, ratio)
             off = abs(float(start.mean()) - 1)

@@ -108,7 +108,7 @@ class Pairs:
         curves = {k: by_name(data[k], e.mixture.classes) for k, e in experiments.items()}
         seeds = _common_seeds(curves)
         for name, e in experiments.items():
-            one = curves[name].sel(seed=seeds)
+            one = _of_seeds(curves[name], seeds)
             levels = levels_of(one, milestone)
             chosen = levels[len(levels) // 2] if level is None else level
             # The upper limit: +inf where the run ended before.
@@ -152,6 +152,11 @@ class Pairs:
         """How many pairs have none: a seed reached neither class, or seeds contradict each other by infinities."""
         with np.errstate(invalid="ignore"):
             return int(np.isnan(self.ratios.mean(axis=1)).sum())
+
+
+def _of_seeds(curves: xr.Dataset, seeds: list[int]) -> xr.Dataset:
+    """Curves of these seeds; as they are, without a copy, where these are their seeds."""
+    return curves if curves.variables["seed"].values.tolist() == seeds else curves.sel(seed=seeds)
 
 
 def _common_seeds(curves: Mapping[str, xr.Dataset]) -> list[int]:

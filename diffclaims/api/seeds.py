@@ -82,7 +82,9 @@ def check_seeds(dataset: xr.Dataset, kind: str, who: str) -> None:
     labels = _labels(dataset, who)
     names = [n for n in COMPARED.get(kind, ()) if n in dataset and "seed" in dataset[n].dims]
     for name in names:
-        values = dataset[name].transpose("seed", ...).values.astype(np.float64).reshape(len(labels), -1)
+        values = (
+            dataset.variables[name].transpose("seed", ...).values.astype(np.float64).reshape(len(labels), -1)
+        )
         if kind == "speciation":
             middle = np.median(values, axis=0)
             values = values[:, (middle > UNDECIDED) & (middle < 1 - UNDECIDED)]

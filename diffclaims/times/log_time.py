@@ -80,10 +80,13 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
     variable, dim = STATED[milestone]
     seeds = np.asarray(curves.variables["seed"].values) if "seed" in curves.coords else None
     if variable in curves:
-        stated = curves[variable].isel({"class": which})
-        stated = stated.sel({dim: level}) if dim else stated
+        # Variables without their coordinates: a reader of one number asks a thousand times.
+        at: dict[str, int] = {"class": which}
+        if dim:
+            at[dim] = curves.variables[dim].values.tolist().index(level)
+        stated = curves.variables[variable].isel(at)
         values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
-        end = np.log(float(curves["training_time"].values[-1]))
+        end = np.log(float(curves.variables["training_time"].values[-1]))
         return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
     threshold = level if isinstance(level, float) else 0.0
     known, bound = learning.log_time(curves, milestone, threshold, which)
