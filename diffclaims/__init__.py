@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from diffclaims.api.space import Axis, Space
     from diffclaims.api.subject import Subject, Tags
     from diffclaims.api.verdict import Verdict
+    from diffclaims.monitor.monitor import Monitor
     from diffclaims.problem.experiment import Experiment
     from diffclaims.problem.mixture import GaussianMixture
     from diffclaims.problem.model import RandomFeatures
@@ -45,6 +46,7 @@ _LAZY = {
     "Effect": "api.outcome:Effect",
     "Experiment": "problem.experiment:Experiment",
     "GaussianMixture": "problem.mixture:GaussianMixture",
+    "Monitor": "monitor.monitor:Monitor",
     "Null": "api.claim:Null",
     "Outcome": "api.outcome:Outcome",
     "RandomFeatures": "problem.model:RandomFeatures",
@@ -77,6 +79,7 @@ __all__ = [
     "Experiment",
     "GaussianMixture",
     "InvalidInput",
+    "Monitor",
     "NotMeasured",
     "Null",
     "Outcome",

@@ -19,6 +19,7 @@ FLOORS = (
     ("problem",),
     ("storage", "memorization", "denoisers"),
     ("times",),
+    ("monitor",),
     ("theory", "finite", "unet"),
     ("api", "advice"),
     ("subjects",),

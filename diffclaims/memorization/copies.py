@@ -76,30 +76,15 @@ def copies(
     InvalidInput
         For samples of different sizes, labels that do not fit, or a class that was never trained on.
     """
-    known = _Known(train, train_labels, held_out, held_out_labels, features)
-    made, made_class = known.read("samples", samples, sample_labels)
-    by_all = known.by_all(made)
-    null_by_all = known.by_all(known.held) if len(known.held) else {}
-    rng = np.random.default_rng(seed)
-    rows, missing = [], []
-    for name in known.classes:
-        own = made_class == name
-        held = known.held[known.held_class == name]
-        row, why = _of_class(made[own], {k: v[own] for k, v in by_all.items()}, known.of(name), held, rng)
-        row |= {f"{k}_null": _share(v[known.held_class == name])[0] for k, v in null_by_all.items()}
-        counts = known.counts(name)
-        rows.append({**row, **counts, "n_samples": int(own.sum())})
-        missing += [f"{name}: {text}" for text in why]
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    return xr.Dataset(
-        {key: ("class", [row.get(key, np.nan) for row in rows], _attributes(key)) for key in names},
-        {"class": known.classes},
-        {"missing": "; ".join(missing), "n_features": known.train.shape[1]},
-    )
+    known = Known(train, train_labels, held_out, held_out_labels, features)
+    return known.copies(samples, sample_labels, seed=seed)
 
 
-class _Known:
-    """Training and held-out samples, as all measures need them."""
+class Known:
+    """Training and held-out samples, as all measures need them, for samples that come again and again.
+
+    Parameters are those of `copies`.
+    """
 
     def __init__(
         self,
@@ -125,6 +110,28 @@ class _Known:
         self.kept = np.unique(self.first)
         # How far each of the different training samples is from its own nearest one.
         self.spacing = two_nearest(self.train[self.kept], self.train[self.kept])[0][:, 1]
+
+    def copies(self, samples: ArrayLike, sample_labels: ArrayLike, *, seed: int = 0) -> xr.Dataset:
+        """Measure some samples, as `copies` does."""
+        made, made_class = self.read("samples", samples, sample_labels)
+        by_all = self.by_all(made)
+        null_by_all = self.by_all(self.held) if len(self.held) else {}
+        rng = np.random.default_rng(seed)
+        rows, missing = [], []
+        for name in self.classes:
+            own = made_class == name
+            held = self.held[self.held_class == name]
+            row, why = _of_class(made[own], {k: v[own] for k, v in by_all.items()}, self.of(name), held, rng)
+            row |= {f"{k}_null": _share(v[self.held_class == name])[0] for k, v in null_by_all.items()}
+            counts = self.counts(name)
+            rows.append({**row, **counts, "n_samples": int(own.sum())})
+            missing += [f"{name}: {text}" for text in why]
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        return xr.Dataset(
+            {key: ("class", [row.get(key, np.nan) for row in rows], _attributes(key)) for key in names},
+            {"class": self.classes},
+            {"missing": "; ".join(missing), "n_features": self.train.shape[1]},
+        )
 
     def read(self, name: str, values: ArrayLike, given: ArrayLike) -> tuple[Floats, NDArray[np.object_]]:
         """Samples as rows of features, and their classes."""

@@ -1,0 +1,366 @@
+"""Watch a training: what the user calls from a loop of his own."""
+
+from __future__ import annotations
+
+import operator
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.denoisers.denoiser import Denoiser
+from diffclaims.errors import InvalidInput
+from diffclaims.extras import need
+from diffclaims.monitor.ask import Asked, askable
+from diffclaims.monitor.data import SPLITS, Data, digest
+from diffclaims.monitor.guard import alone, averaged, evaluating, random_state_kept
+from diffclaims.monitor.halves import with_half
+from diffclaims.monitor.noise import levels
+from diffclaims.monitor.record import Record
+from diffclaims.monitor.references import references
+from diffclaims.monitor.samples import Pool, measure_samples
+from diffclaims.monitor.schedule import Account, Schedule
+from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
+from diffclaims.monitor.window import Window
+from diffclaims.problem.validate import Limit, at_least
+
+Floats = NDArray[np.float64]
+
+#: Of what is stored; a folder of another version is refused.
+VERSION = 1
+_BUDGET = Limit(
+    "lie above 0 and at most at 1", lambda v: 0 < v <= 1, "give a share of the time, for instance 0.05"
+)
+
+
+class Monitor:
+    """Measure a training while it runs, class by class.
+
+    It keeps no model, writes each measurement in one step, and goes on with its folder after a process was killed.
+
+    Parameters
+    ----------
+    folder : path
+        Of this training alone.
+    train, held_out : (x, y)
+        Samples (n, ...) and their classes (n,), integers or strings, as arrays of NumPy or tensors, in the units that
+        the denoiser is given; x alone for one class. Without held-out samples only copies are counted.
+    budget : float
+        Share of the time since the start that measuring may take; 1 for no limit. At least one measurement is made
+        for each doubling of the time, so that the first are not lost: see `Account.lends`.
+    seed : int
+        Of the choice of samples and of the noise.
+    conditional : bool, optional
+        Whether the network is told the class; found out by default.
+    features : callable ``(samples (n, d)) -> (n, g)``, optional
+        Where distances between samples are measured; the samples themselves by default.
+    device : str or torch.device, optional
+        Of the network; that of its parameters by default.
+    half : path, optional
+        Folder of another training on other samples, whose held-out samples are those of this one and the other way
+        round: `status` then compares them.
+    clock : callable
+        Seconds that only grow.
+
+    Raises
+    ------
+    InvalidInput
+        For data that cannot be measured on.
+    MonitorRefused
+        For a folder of other data or settings.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        train: Any,
+        held_out: Any = None,
+        budget: float = 0.05,
+        *,
+        seed: int = 0,
+        conditional: bool | None = None,
+        features: Callable[[Floats], ArrayLike] | None = None,
+        device: Any = None,
+        half: str | os.PathLike[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _BUDGET.check("budget", budget)
+        at_least(0).check("seed", seed)
+        self.seed, self.conditional, self.device, self.half = seed, conditional, device, half
+        self._features, self._clock = features, clock
+        self.data = Data.of(train, held_out, seed)
+        self._about = self._describe()
+        self._store = Store(folder)
+        self._store.check(self._about)
+        self._schedule = Schedule(Account(budget, clock))
+        self._steps = self._store.steps()
+        #: Measurements from this step on belong to a training that was left.
+        self._from: int | None = None
+        self._seen = -1
+        self._pool: Pool | None = None
+        self._levels: Floats | None = None
+
+    @property
+    def record(self) -> Record:
+        """What was measured."""
+        return Record(self._store)
+
+    def due(self, step: int) -> bool:
+        """Whether to measure now.
+
+        Parameters
+        ----------
+        step : int
+            Of the optimizer, from 0 on; it must not fall while a process runs.
+
+        Returns
+        -------
+        bool
+            False on all but the first process of a distributed training.
+        """
+        if not _first_process():
+            return False
+        self._see(step)
+        return self._schedule.due(step)
+
+    def measure(
+        self,
+        step: int,
+        denoiser: Denoiser | Any,
+        ema: Any = None,
+        *,
+        samples: bool | None = None,
+        modules: Sequence[Any] = (),
+    ) -> None:
+        """Measure a denoiser, whether it is due or not.
+
+        Random state, the mode of every module and the weights are left as they were, whatever happens. On all but the
+        first process of a distributed training nothing is done, and nobody waits.
+
+        Parameters
+        ----------
+        step : int
+            Steps taken so far.
+        denoiser : Denoiser
+            From `diffclaims.denoisers`, with the weights that are trained.
+        ema : Denoiser, module, state dict, or object with ``store``, ``copy_to`` and ``restore``, optional
+            Averaged weights, which are measured beside them.
+        samples : bool, optional
+            Whether samples are generated; at every fourth measurement that can be paid for, by default.
+        modules : sequence of torch.nn.Module
+            To be put into eval mode as well, where they cannot be found behind the denoiser.
+
+        Raises
+        ------
+        InvalidInput
+            For a denoiser that does not fit the data, or whose answers are not finite; nothing is stored then.
+        """
+        if not _first_process():
+            return
+        if not isinstance(denoiser, Denoiser):
+            limit = "come from an adapter of diffclaims.denoisers"
+            fix = "use denoisers.from_eps(model, alphas_cumprod) or that of your convention"
+            raise InvalidInput.of("denoiser", type(denoiser).__name__, limit, fix)
+        self._see(step)
+        self._schedule.account.start()
+        with ExitStack() as stack:
+            stack.enter_context(random_state_kept())
+            stack.enter_context(alone(denoiser))
+            stack.enter_context(
+                evaluating([denoiser, *([ema] if isinstance(ema, Denoiser) else [])], list(modules))
+            )
+            self._measure(step, denoiser, ema, samples)
+
+    def status(self, weights: str | None = None) -> xr.Dataset:
+        """Return the state of every class at the last measurement; as `Record.status`."""
+        found = self.record.status(weights)
+        return found if self.half is None else with_half(found, self.record, Record(self.half))
+
+    def window(self, weights: str | None = None) -> Window:
+        """Return the safe stopping window, or why there is none; as `Record.window`."""
+        return self.record.window(weights)
+
+    def losses(self) -> xr.Dataset:
+        """Return losses and gaps by step, weights, class and noise level; as `Record.losses`."""
+        return self.record.losses()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs, so that measurements and weights go on from the same step."""
+        return {
+            "training": self._about["fingerprint"],
+            "step": self._seen,
+            "schedule": self._schedule.state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint: what was measured after it is set aside at the next measurement.
+
+        Raises
+        ------
+        MonitorRefused
+            For the state of another training.
+        """
+        if state.get("training") != self._about["fingerprint"]:
+            raise MonitorRefused(
+                f"the state is that of another training ({state.get('training')!r} there, "
+                f"{self._about['fingerprint']!r} now): load the checkpoint of this one"
+            )
+        self._go_on(int(state["step"]) + 1)
+
+    def _describe(self) -> dict[str, Any]:
+        data = self.data
+        chosen = {
+            s: [len(data.chosen[s, k].x) if (s, k) in data.chosen else 0 for k in range(len(data.classes))]
+            for s in SPLITS
+        }
+        splits = {"train": data.train, "held_out": data.held_out}
+        counts = {
+            s: [0 if split is None else len(split.of_class(c)) for c in data.classes]
+            for s, split in splits.items()
+        }
+        return {
+            "version": VERSION,
+            "classes": list(data.classes),
+            "shape": [int(n) for n in data.train.x.shape[1:]],
+            "counts": counts,
+            "chosen": chosen,
+            "seed": self.seed,
+            "fingerprint": data.fingerprint(),
+        }
+
+    def _see(self, step: int) -> None:
+        step = _step(step)
+        if self._from is None:
+            self._go_on(step)
+        elif self._from > step:
+            self._from = step
+        self._seen = max(self._seen, step)
+
+    def _go_on(self, step: int) -> None:
+        """Take what was measured before a step as the past of this training."""
+        self._from = step
+        if not self._steps:
+            return
+        before = [s for s in self._steps if s < step]
+        latest = max(
+            (self._store.read(s).info["schedule"] for s in self._steps), key=lambda s: s["account"]["elapsed"]
+        )
+        past = (
+            self._store.read(before[-1]).info["schedule"] if before else {"since_samples": 0, "left_out": []}
+        )
+        self._schedule.restore(before[-1] if before else -1, {**past, "account": latest["account"]})
+
+    def _measure(self, step: int, denoiser: Denoiser, ema: Any, samples: bool | None) -> None:
+        asked = Asked(denoiser, self.data, self.device)
+        asked.synchronize()
+        began = self._clock()
+        found = self._levels_for(denoiser)
+        with_samples = self._schedule.samples_due() if samples is None else samples
+        if with_samples and self._pool is None:
+            self._pool = Pool(self.data, self._features)
+        setup = self._clock()
+        arrays: Arrays = {}
+        info: dict[str, Any] = {"weights": [], "samples": {}, "labels_matter": {}}
+        costs = {"setup": setup - began, "losses": 0.0}
+        for name, weights in (("raw", None), ("ema", ema)):
+            if name == "ema" and ema is None:
+                continue
+            with ExitStack() as stack:
+                if weights is not None:
+                    other = stack.enter_context(averaged(denoiser, weights))
+                    stack.enter_context(evaluating([other], []))
+                    asked = Asked(other, self.data, self.device)
+                began = self._clock()
+                labelled = self._labelled(asked, found)
+                info["labels_matter"][name] = labelled and asked.labels_matter(float(found[len(found) // 2]))
+                measured = asked.losses(found, self.seed, labelled=labelled)
+                arrays |= {f"{name}_{key}": values for key, values in measured.items()}
+                info["weights"].append(name)
+                costs["losses"] += self._clock() - began
+                if with_samples and self._pool is not None:
+                    began = self._clock()
+                    info["samples"][name] = measure_samples(
+                        asked, self._pool, found, self.seed, labelled=labelled
+                    )
+                    costs["samples"] = costs.get("samples", 0.0) + self._clock() - began
+        self._write(step, arrays, info, costs)
+
+    def _labelled(self, asked: Asked, found: Floats) -> bool:
+        return asked.takes_labels(float(found[-1])) if self.conditional is None else self.conditional
+
+    def _levels_for(self, denoiser: Denoiser) -> Floats:
+        """Noise levels of this training; the first denoiser that is measured says which it can be asked."""
+        if self._levels is None:
+            there = self._store.about()
+            if there is None:
+                self._levels = askable(denoiser, levels(self.data))
+                self._begin(self._levels)
+            else:
+                self._levels = np.array(there["levels"])
+        if not np.allclose(denoiser.nearest(self._levels), self._levels, rtol=1e-6):
+            shown = [round(float(s), 4) for s in denoiser.nearest(self._levels)]
+            limit = f"include those of this training, {[round(float(s), 4) for s in self._levels]}"
+            fix = "keep the schedule and scale of the adapter, or use another folder"
+            raise InvalidInput.of("noise levels of the denoiser", shown, limit, fix)
+        return self._levels
+
+    def _begin(self, found: Floats) -> None:
+        data = self.data
+        reference = references(data, found, self.seed)
+        arrays = {
+            n: getattr(reference, n) for n in ("trivial", "told", "untold", "train_log", "held_out_log")
+        }
+        for split in SPLITS:
+            keys = [digest(x).hex() for s, _, c in data.items() if s == split for x in c.x]
+            arrays[f"{split}_keys"] = np.array(keys, dtype="U32")
+        self._store.begin({**self._about, "levels": found.tolist(), "missing": self._missing()}, arrays)
+
+    def _missing(self) -> list[str]:
+        """Say what was left out of the data."""
+        out = []
+        for (split, k), c in self.data.chosen.items():
+            name = self.data.classes[k]
+            if c.repeated:
+                out.append(
+                    f"{name}: {c.repeated} {split} samples are the same as others, and are measured once"
+                )
+            if c.leaked:
+                out.append(f"{name}: {c.leaked} held-out samples are training samples, and are left out")
+        return out
+
+    def _write(self, step: int, arrays: Arrays, info: dict[str, Any], costs: dict[str, float]) -> None:
+        if self._store.steps() != self._steps:
+            raise MonitorRefused(
+                f"{self._store.folder} was changed by another process at the same time: "
+                "give each training a folder of its own"
+            )
+        assert self._from is not None
+        self._store.set_aside([s for s in self._steps if s >= min(self._from, step)])
+        self._schedule.measured(step, **costs)
+        info |= {"seconds": costs, "schedule": self._schedule.state()}
+        self._store.write(Measurement(step, arrays, info))
+        self._steps = self._store.steps()
+        self._from = step + 1
+
+
+def _step(step: Any) -> int:
+    try:
+        found = operator.index(step)
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise InvalidInput.of(
+            "step", step, "be a whole number from 0 on", "give the steps of the optimizer so far"
+        )
+    return found
+
+
+def _first_process() -> bool:
+    """Whether this is the process that measures: the first of a distributed training, or the only one."""
+    distributed = need("torch", "unet", "monitoring").distributed
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -1,0 +1,44 @@
+"""Noise levels, and noise that is a function of the sample, the level and the seed alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffclaims.memorization.distances import two_nearest
+from diffclaims.monitor.data import Chosen, Data, digest
+
+Floats = NDArray[np.float64]
+
+N_LEVELS = 8
+#: Lowest and highest level in standard deviations of a coordinate; near neighbours may lower the lowest, to the last.
+LOW, HIGH, LEAST = 0.1, 4.0, 0.01
+
+
+def levels(data: Data) -> Floats:
+    """Return the levels for some data, increasing, in units of the data."""
+    blocks = [c.x.reshape(len(c.x), -1).astype(np.float64) for s, _, c in data.items() if s == "train"]
+    x = np.concatenate(blocks)
+    std = float(np.sqrt(np.square(x - x.mean(axis=0)).mean()))
+    if std == 0:
+        return np.geomspace(LOW, HIGH, N_LEVELS)
+    near = [two_nearest(b, b)[0][:, 1] for b in blocks if len(b) > 1]
+    typical = float(np.median(np.concatenate(near))) / np.sqrt(x.shape[1]) if near else np.inf
+    low = min(LOW * std, max(LEAST * std, 0.5 * typical))
+    return np.geomspace(low, HIGH * std, N_LEVELS)
+
+
+def noise(chosen: Chosen, n_levels: int, seed: int) -> NDArray[np.float32]:
+    """Return standard normal noise for some samples, drawn on the CPU.
+
+    Returns
+    -------
+    ndarray, shape (n_levels, n * draws, ...)
+        Draws of a sample stand next to each other.
+    """
+    shape = (n_levels, chosen.draws, *chosen.x.shape[1:])
+    drawn = []
+    for sample in chosen.x:
+        key = [seed, *np.frombuffer(digest(sample), dtype=np.uint32).tolist()]
+        drawn.append(np.random.default_rng(key).standard_normal(shape, dtype=np.float32))
+    return np.concatenate(drawn, axis=1)

@@ -1,0 +1,245 @@
+"""What a folder of measurements says: losses, states, window. Needs neither the data nor PyTorch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.monitor.curves import ClassCurves
+from diffclaims.monitor.forecast import forecast
+from diffclaims.monitor.states import UNKNOWN, ClassStates, CopyEvidence, class_states, copy_evidence
+from diffclaims.monitor.store import Measurement, Store
+from diffclaims.monitor.window import Window, window
+from diffclaims.times.networks import least
+
+Floats = NDArray[np.float64]
+
+_FROM_SAMPLES = ("gap_ratio", "auth_pct", "copied", "c_t")
+_NOTHING = "nothing was measured yet: call monitor.measure(step, denoiser) first"
+
+
+class Record:
+    """Measurements of one training.
+
+    Parameters
+    ----------
+    folder : path
+        As a `Monitor` was given.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | Store) -> None:
+        self.store = folder if isinstance(folder, Store) else Store(folder)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which training it is."""
+        found = self.store.about()
+        if found is None:
+            raise DiffclaimsError(f"{self.store.folder}: {_NOTHING}")
+        return found
+
+    def measurements(self, weights: str | None = None) -> list[Measurement]:
+        """Return all measurements of some weights, in the order of steps."""
+        found = [self.store.read(step) for step in self.store.steps()]
+        return [m for m in found if weights is None or weights in m.info["weights"]]
+
+    def weights(self, chosen: str | None) -> str:
+        """Return whose measurements are shown: averaged weights where the last measurement has them."""
+        found = self.measurements()
+        if not found:
+            raise DiffclaimsError(f"{self.store.folder}: {_NOTHING}")
+        known = sorted({w for m in found for w in m.info["weights"]})
+        if chosen is None:
+            return "ema" if "ema" in found[-1].info["weights"] else "raw"
+        if chosen not in known:
+            raise InvalidInput.of("weights", chosen, f"be one of {', '.join(known)}", "choose one")
+        return chosen
+
+    def losses(self) -> xr.Dataset:
+        """Return mean losses and gaps by step, weights, class and level.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``train_loss`` and ``held_out_loss``, squared error of a coordinate of x0; ``gap``, ``auc``; all with the
+            dimensions ``weights``, ``class``, ``step``, ``sigma``.
+        """
+        about, found = self.about, self.measurements()
+        known = sorted({w for m in found for w in m.info["weights"]}, reverse=True)
+        shape = (len(known), len(about["classes"]), len(found), len(about["levels"]))
+        out = {name: np.full(shape, np.nan) for name in ("train_loss", "held_out_loss", "gap", "auc")}
+        for i, w in enumerate(known):
+            at = [j for j, m in enumerate(found) if w in m.info["weights"]]
+            for k in range(len(about["classes"])):
+                for split in ("train", "held_out"):
+                    values = self._by_class([found[j] for j in at], w, split, "loss", k)
+                    if values.shape[2]:
+                        out[f"{split}_loss"][i, k, at] = values.mean(axis=2)
+                curves = self._curves([found[j] for j in at], w, k)
+                if curves.n and curves.m:
+                    out["gap"][i, k, at], out["auc"][i, k, at] = curves.gap(), curves.auc()
+        dims = ("weights", "class", "step", "sigma")
+        coords = {
+            "weights": known,
+            "class": about["classes"],
+            "step": [m.step for m in found],
+            "sigma": about["levels"],
+        }
+        return xr.Dataset({k: (dims, v) for k, v in out.items()}, coords)
+
+    def status(self, weights: str | None = None) -> xr.Dataset:
+        """Return the state of every class at the last measurement.
+
+        Parameters
+        ----------
+        weights : {"raw", "ema"}, optional
+            The averaged weights where they were measured, by default.
+
+        Returns
+        -------
+        xarray.Dataset
+            By ``class``: ``state``, ``since`` and ``since_after``; ``learned``; ``generalization``, ``gap``, ``auc``
+            (at the noise level ``gap_level``), and the times ``learned_at``, ``memorizing_at``, ``memorized_at`` and
+            ``best_at``, with ``_low`` and ``_high`` (95 %); measures of the last generated samples; and numbers of
+            samples.
+        """
+        chosen = self.weights(weights)
+        about, found, classes = self.about, self.measurements(chosen), self.class_states(chosen)
+        rows = [self._row(found, chosen, k, states) for k, states in enumerate(classes)]
+        missing = [f"{name}: {s.why}" for name, s in zip(about["classes"], classes, strict=True) if s.why]
+        missing += about["missing"]
+        samples = _last_samples(found, chosen)
+        if samples is None:
+            missing.append("no samples were generated yet, so that copies are not counted")
+        elif samples["missing"]:
+            missing.append(samples["missing"])
+        schedule = found[-1].info["schedule"]
+        account = schedule["account"]
+        attributes = {
+            "step": found[-1].step,
+            "weights": chosen,
+            "samples_at": -1 if samples is None else samples["step"],
+            "class_of_samples": "" if samples is None else samples["class_rule"],
+            "missing": "; ".join(dict.fromkeys(missing)),
+            "seconds": round(account["elapsed"], 1),
+            "share_of_time": round(account["spent"] / max(account["elapsed"], 1e-9), 4),
+            "left_out": schedule["left_out"],
+        }
+        names = list(rows[0])
+        return xr.Dataset(
+            {name: ("class", [row[name] for row in rows]) for name in names},
+            {"class": about["classes"]},
+            attributes,
+        )
+
+    def window(self, weights: str | None = None) -> Window:
+        """Return the safe stopping window, or why there is none; as `status`."""
+        chosen = self.weights(weights)
+        found, classes = self.measurements(chosen), self.class_states(chosen)
+        names = self.about["classes"]
+        times = {
+            c: s.times if s.states[-1] != UNKNOWN else {k: np.array([np.nan]) for k in s.times}
+            for c, s in zip(names, classes, strict=True)
+        }
+        base = window(times, found[-1].step)
+        curves = {c: self._curves(found, chosen, k) for k, c in enumerate(names)}
+        text, step = forecast(curves, {c: s.states[-1] for c, s in zip(names, classes, strict=True)})
+        return replace(base, next_event=text, next_step=step, next_seconds=_seconds(found, step))
+
+    def class_states(self, weights: str) -> list[ClassStates]:
+        """Return the states of every class over all measurements of some weights."""
+        found, n_classes = self.measurements(weights), len(self.about["classes"])
+        out = []
+        for k in range(n_classes):
+            copies: list[CopyEvidence | None] = []
+            for m in found:
+                samples = m.info["samples"].get(weights)
+                new = None if samples is None else copy_evidence(m.step, samples, k, n_classes)
+                copies.append(new if new is not None else copies[-1] if copies else None)
+            out.append(class_states(self._curves(found, weights, k), copies, seed=k))
+        return out
+
+    def _row(self, found: list[Measurement], weights: str, k: int, states: ClassStates) -> dict[str, Any]:
+        about = self.about
+        steps = [m.step for m in found]
+        i = len(steps) - 1
+        while i and states.states[i - 1] == states.states[-1]:
+            i -= 1
+        columns = dict(states.columns)
+        level = columns.pop("gap_level")
+        row: dict[str, Any] = {
+            "state": states.states[-1],
+            "since": steps[i],
+            "since_after": steps[i - 1] if i else -1,
+            "learned": bool(columns["generalization"] >= 0.8),
+            **columns,
+            "gap_level": np.nan if np.isnan(level) else about["levels"][int(level)],
+        }
+        for name, drawn in states.times.items():
+            low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+            row |= {name: drawn[0], f"{name}_low": low, f"{name}_high": high}
+        curves = self._curves(found, weights, k)
+        row["best_at"] = (
+            least(curves.steps, curves.loss.mean(axis=2) @ (1 / curves.trivial.mean(axis=1)))
+            if curves.n
+            else np.nan
+        )
+        samples = _last_samples(found, weights) or {}
+        for name in (f"{n}{end}" for n in _FROM_SAMPLES for end in ("", "_low", "_high", "_null")):
+            row[name] = samples[name][k] if name in samples else np.nan
+        for split in ("train", "held_out"):
+            row[f"n_{split}"], row[f"n_{split}_measured"] = (
+                about["counts"][split][k],
+                about["chosen"][split][k],
+            )
+        return row
+
+    def _by_class(self, found: list[Measurement], weights: str, split: str, kind: str, k: int) -> Floats:
+        """One class's values, shape (T, L, n)."""
+        sizes = self.about["chosen"][split]
+        start = sum(sizes[:k])
+        own = slice(start, start + sizes[k])
+        blocks = [m.arrays[f"{weights}_{split}_{kind}"][:, own] for m in found]
+        return np.stack(blocks).astype(np.float64)
+
+    def _curves(self, found: list[Measurement], weights: str, k: int) -> ClassCurves:
+        about, reference = self.about, self.store.reference()
+        part = {}
+        for split in ("train", "held_out"):
+            sizes = about["chosen"][split]
+            part[split] = slice(sum(sizes[:k]), sum(sizes[: k + 1]))
+        # A network that once answered differently by label is held to what Gaussians know that are told the class.
+        told = any(m.info["labels_matter"].get(weights, False) for m in found)
+        values = {
+            s: self._by_class(found, weights, s, "log", k) - reference[f"{s}_log"][:, part[s]] for s in part
+        }
+        return ClassCurves(
+            steps=np.array([m.step for m in found], dtype=np.float64),
+            loss=self._by_class(found, weights, "held_out", "loss", k),
+            held_out=values["held_out"],
+            train=values["train"],
+            trivial=reference["trivial"][:, part["held_out"]],
+            gaussian=reference["told" if told else "untold"][:, part["held_out"]],
+            n_tests=len(about["levels"]) * len(about["classes"]),
+        )
+
+
+def _last_samples(found: list[Measurement], weights: str) -> dict[str, Any] | None:
+    for m in reversed(found):
+        if samples := m.info["samples"].get(weights):
+            return {**samples, "step": m.step}
+    return None
+
+
+def _seconds(found: list[Measurement], step: float) -> float:
+    """Time from the last measurement to a step, at the rate since the one before."""
+    if len(found) < 2 or not np.isfinite(step):
+        return float("nan")
+    a, b = (m.info["schedule"]["account"]["elapsed"] for m in found[-2:])
+    return float((step - found[-1].step) * (b - a) / (found[-1].step - found[-2].step))
