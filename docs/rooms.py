@@ -23,7 +23,14 @@ PLACE = {
     for i, room in enumerate(floor)
 }
 # A little aside, so that arrows do not run through a room.
-for aside, x in (("cli", 2.0), ("api", 2.6), ("extras", 7.6), ("terminal", 6.2), ("denoisers", 8.4)):
+for aside, x in (
+    ("cli", 2.0),
+    ("api", 2.6),
+    ("extras", 7.6),
+    ("terminal", 6.2),
+    ("denoisers", 8.4),
+    ("monitor", 7.4),
+):
     PLACE[aside] = (x, PLACE[aside][1])
 
 

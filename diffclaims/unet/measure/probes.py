@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffclaims.monitor.sampling import relative_errors
 from diffclaims.unet.config import ProbeConfig
 from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.wiener import ClassMoments
@@ -107,8 +108,7 @@ class Probe:
         losses = []
         for start in range(0, len(clean), batch):
             x, s = clean[start : start + batch], sigma[start : start + batch]
-            y = x + s[:, None, None, None] * noise[start : start + batch]
-            losses.append(((denoiser(y, s) - x) ** 2).mean(dim=(1, 2, 3)) / s**2)
+            losses.append(relative_errors(denoiser, x, noise[start : start + batch], s))
         flat = torch.cat(losses).float().cpu().numpy()
         most = max(i.n_images for i in self._items)
         shape = (self.n_classes, len(self.config.levels), most)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffclaims.monitor.sampling import call, heun, noise_grid, starting_points
 from diffclaims.unet.model.objective import Denoiser
 
 SAMPLERS = ("ancestral", "heun")
@@ -19,19 +20,10 @@ SAMPLERS = ("ancestral", "heun")
 BATCH = 128
 
 
-def noise_grid(high: float, low: float, steps: int) -> NDArray[np.float64]:
-    """Noise levels from `high` down to `low`, log-spaced, `steps` of them (one if they are equal)."""
-    return np.geomspace(high, low, steps) if high > low * (1 + 1e-9) else np.array([low])
-
-
 def uturn_grid(level: float, high: float, low: float, steps: int) -> NDArray[np.float64]:
     """Noise levels of the way back from `level`, as fine as `steps` of them from `high` down to `low`."""
     n = max(2, int(np.ceil(steps * np.log(level / low) / np.log(high / low)))) if level > low else 1
     return noise_grid(level, low, n)
-
-
-def _call(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
-    return denoiser(x, torch.full((len(x),), sigma, dtype=x.dtype, device=x.device))
 
 
 @torch.no_grad()
@@ -42,7 +34,7 @@ def ancestral(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64], generato
     concentrated, and in the limit of many steps always.
     """
     for now, then in itertools.pairwise(grid):
-        d = _call(denoiser, y, float(now))
+        d = call(denoiser, y, float(now))
         keep = float(then**2 / now**2)
         spread = float(np.sqrt(then**2 * (now**2 - then**2)) / now)
         y = (
@@ -50,38 +42,10 @@ def ancestral(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64], generato
             + keep * (y - d)
             + spread * torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
         )
-    return _call(denoiser, y, float(grid[-1]))
+    return call(denoiser, y, float(grid[-1]))
 
 
 @torch.no_grad()
-def heun(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64]) -> Tensor:
-    """Solve the probability-flow equation dy/dsigma = (y - D)/sigma by Heun's method."""
-    for now, then in itertools.pairwise(grid):
-        slope = (y - _call(denoiser, y, float(now))) / float(now)
-        guess = y + float(then - now) * slope
-        other = (guess - _call(denoiser, guess, float(then))) / float(then)
-        y = y + float(then - now) * (slope + other) / 2
-    return _call(denoiser, y, float(grid[-1]))
-
-
-def starting_points(
-    train: NDArray[np.float32], sigma: float, n: int, generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """Draw starting points at level sigma from the Gaussian with the training set's mean and covariance.
-
-    At the highest level the classes' means still differ by about sigma, so plain noise of variance sigma^2
-    would favour some classes; matching two moments leaves no such bias, and knows no single image.
-    """
-    flat = train.reshape(len(train), -1).astype(np.float64)
-    mean = flat.mean(axis=0)
-    # Draws of mean + sum_i g_i (x_i - mean)/sqrt(n) have exactly the covariance of the training set.
-    spread = torch.from_numpy(((flat - mean) / np.sqrt(len(flat))).astype(np.float32)).to(device)
-    g = torch.randn(n, len(flat), generator=generator, device=device)
-    y = torch.from_numpy(mean.astype(np.float32)).to(device) + g @ spread
-    y = y + sigma * torch.randn(y.shape, generator=generator, device=device)
-    return y.reshape(n, *train.shape[1:])
-
-
 def sample(
     denoiser: Denoiser,
     train: NDArray[np.float32],
