@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,22 @@ class Asked:
     data : Data
     device : str or torch.device, optional
         Where it lives; that of its parameters by default, else of the training samples.
+    modules : sequence of torch.nn.Module
+        Behind it, where they cannot be found.
     """
 
-    def __init__(self, denoiser: Denoiser, data: Data, device: Any = None) -> None:
+    def __init__(
+        self, denoiser: Denoiser, data: Data, device: Any = None, modules: Sequence[Any] = ()
+    ) -> None:
         self.torch = need("torch", "unet", "monitoring")
         self.denoiser, self.data = denoiser, data
-        self.device = self.torch.device(device or _device(denoiser, data))
+        parameters = [p for m in (*modules_of(denoiser), *modules) for p in m.parameters()]
+        first = next((p for p in parameters if p.is_floating_point()), None)
+        here = getattr(data.train.x, "device", "cpu") if hasattr(data.train.x, "detach") else "cpu"
+        self.device = self.torch.device(device or (here if first is None else first.device))
+        double = first is not None and first.dtype == self.torch.float64
+        #: Samples are given in single precision, except to networks of double: a function may wrap one of either.
+        self.dtype = self.torch.float64 if double else self.torch.float32
         integers = all(isinstance(name, int) for name in data.classes)
         #: What the network is told for each class: its integer, or its position among sorted names.
         self.told = list(data.classes) if integers else list(range(len(data.classes)))
@@ -55,7 +66,7 @@ class Asked:
 
     def tensor(self, x: NDArray[np.floating]) -> Any:
         """Return samples where the network lives."""
-        return self.torch.from_numpy(x).to(self.device)
+        return self.torch.from_numpy(x).to(self.device, self.dtype)
 
     def takes_labels(self, sigma: float) -> bool:
         """Whether the network answers when it is told a class."""
@@ -94,7 +105,7 @@ class Asked:
             drawn = noise(chosen, len(levels), seed)
             rows = []
             for sigma, one in zip(levels, drawn, strict=True):
-                level, e = x.new_full((len(x),), float(sigma)), self.tensor(one).to(x.dtype)
+                level, e = x.new_full((len(x),), float(sigma)), self.tensor(one)
                 parts = [
                     relative_errors(ask, x[i : i + BATCH], e[i : i + BATCH], level[i : i + BATCH])
                     for i in range(0, len(x), BATCH)
@@ -120,11 +131,3 @@ def askable(denoiser: Denoiser, wanted: Floats) -> Floats:
         fix = "check scale= and offset= of the adapter"
         raise InvalidInput.of("noise levels of the denoiser", found.tolist(), limit, fix)
     return found
-
-
-def _device(denoiser: Denoiser, data: Data) -> Any:
-    for module in modules_of(denoiser):
-        first = next(module.parameters(), None)
-        if first is not None:
-            return first.device
-    return getattr(data.train.x, "device", "cpu") if hasattr(data.train.x, "detach") else "cpu"

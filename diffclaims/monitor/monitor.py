@@ -174,7 +174,7 @@ class Monitor:
             stack.enter_context(
                 evaluating([denoiser, *([ema] if isinstance(ema, Denoiser) else [])], list(modules))
             )
-            self._measure(step, denoiser, ema, samples)
+            self._measure(step, denoiser, ema, samples, list(modules))
 
     def status(self, weights: str | None = None) -> xr.Dataset:
         """Return the state of every class at the last measurement; as `Record.status`."""
@@ -255,8 +255,10 @@ class Monitor:
         )
         self._schedule.restore(before[-1] if before else -1, {**past, "account": latest["account"]})
 
-    def _measure(self, step: int, denoiser: Denoiser, ema: Any, samples: bool | None) -> None:
-        asked = Asked(denoiser, self.data, self.device)
+    def _measure(
+        self, step: int, denoiser: Denoiser, ema: Any, samples: bool | None, modules: list[Any]
+    ) -> None:
+        asked = Asked(denoiser, self.data, self.device, modules)
         asked.synchronize()
         began = self._clock()
         found = self._levels_for(denoiser)
@@ -274,7 +276,7 @@ class Monitor:
                 if weights is not None:
                     other = stack.enter_context(averaged(denoiser, weights))
                     stack.enter_context(evaluating([other], []))
-                    asked = Asked(other, self.data, self.device)
+                    asked = Asked(other, self.data, self.device, modules)
                 began = self._clock()
                 labelled = self._labelled(asked, found)
                 info["labels_matter"][name] = labelled and asked.labels_matter(float(found[len(found) // 2]))

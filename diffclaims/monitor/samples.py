@@ -96,7 +96,9 @@ def generate(
     for k, n in groups:
         some = [data.some_of(j, 256) for j in range(k_all)] if k is None else [data.some_of(k, 256)]
         generator = torch.Generator().manual_seed(seed + (0 if k is None else 1 + k))
-        start = starting_points(np.concatenate(some), float(grid[0]), n, generator, "cpu").to(asked.device)
+        start = starting_points(np.concatenate(some), float(grid[0]), n, generator, "cpu").to(
+            asked.device, asked.dtype
+        )
         out += [heun(asked.function(k), y, grid).float().cpu() for y in torch.split(start, BATCH)]
         classes += [None if k is None else data.classes[k]] * n
     return torch.cat(out).numpy(), classes
