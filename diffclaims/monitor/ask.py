@@ -20,7 +20,7 @@ from diffclaims.monitor.sampling import Function, relative_errors
 Floats = NDArray[np.float64]
 
 #: Pairs that are asked at once.
-BATCH = 256
+BATCH = 512
 #: Another label must move the answer by more than this share of its spread.
 LEAST_MOVE = 1e-5
 
@@ -102,16 +102,16 @@ class Asked:
         for split, k, chosen in self.data.items():
             ask = self.function(k if labelled else None)
             x = self.tensor(np.repeat(chosen.x, chosen.draws, axis=0))
-            drawn = noise(chosen, len(levels), seed)
-            rows = []
-            for sigma, one in zip(levels, drawn, strict=True):
-                level, e = x.new_full((len(x),), float(sigma)), self.tensor(one)
-                parts = [
-                    relative_errors(ask, x[i : i + BATCH], e[i : i + BATCH], level[i : i + BATCH])
-                    for i in range(0, len(x), BATCH)
-                ]
-                rows.append(self.torch.cat(parts).double().cpu().numpy() * float(sigma) ** 2)
-            errors = np.stack(rows).reshape(len(levels), -1, chosen.draws)
+            pairs = len(levels) * len(x)
+            drawn = self.tensor(noise(chosen, len(levels), seed)).reshape(pairs, *x.shape[1:])
+            sigma = self.torch.from_numpy(np.repeat(levels, len(x)))
+            parts = []
+            for i in range(0, pairs, BATCH):
+                rows = self.torch.arange(i, min(i + BATCH, pairs)) % len(x)
+                some = sigma[i : i + BATCH].to(x)
+                parts.append(relative_errors(ask, x[rows.to(x.device)], drawn[i : i + BATCH], some))
+            relative = self.torch.cat(parts).double().cpu().numpy().reshape(len(levels), -1, chosen.draws)
+            errors = relative * levels[:, None, None] ** 2
             found[f"{split}_loss"].append(errors.mean(axis=2))
             found[f"{split}_log"].append(log_mean(errors, levels))
         empty = np.empty((len(levels), 0))
