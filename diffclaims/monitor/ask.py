@@ -89,8 +89,10 @@ class Asked:
         a, b = (self.function(k)(x, level) for k in (0, len(self.data.classes) - 1))
         return float((a - b).abs().max()) > LEAST_MOVE * max(float(a.abs().max()), 1e-12)
 
-    def losses(self, levels: Floats, seed: int, *, labelled: bool) -> dict[str, NDArray[np.float32]]:
-        """Measure the losses of all pairs.
+    def losses(
+        self, levels: Floats, seed: int, *, labelled: bool, wrong: int = 0
+    ) -> dict[str, NDArray[np.float32]]:
+        """Measure the losses of all pairs; of held-out ones alone where they are told a class so many places on.
 
         Returns
         -------
@@ -99,8 +101,11 @@ class Asked:
             squared; ``train_log`` and ``held_out_log``, mean of their logarithm in units of the noise.
         """
         found: dict[str, list[Floats]] = {f"{s}_{kind}": [] for s in SPLITS for kind in ("loss", "log")}
+        n_classes = len(self.data.classes)
         for split, k, chosen in self.data.items():
-            ask = self.function(k if labelled else None)
+            if wrong and split == "train":
+                continue
+            ask = self.function((k + wrong) % n_classes if labelled else None)
             x = self.tensor(np.repeat(chosen.x, chosen.draws, axis=0))
             pairs = len(levels) * len(x)
             drawn = self.tensor(noise(chosen, len(levels), seed)).reshape(pairs, *x.shape[1:])

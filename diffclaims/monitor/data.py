@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,13 +81,13 @@ class Split:
         """Return the positions of a class's samples."""
         return np.flatnonzero(self.labels == name)
 
-    def rows(self) -> set[bytes] | None:
+    def rows(self) -> list[bytes] | None:
         """Return a digest of every sample, or None where they are too many."""
         n_bytes = int(np.prod(self.x.shape)) * 4
         if n_bytes > _SEARCHED_BYTES:
             return None
         blocks = (np.arange(i, min(i + 1024, len(self.x))) for i in range(0, len(self.x), 1024))
-        return {digest(row) for block in blocks for row in self.take(block)}
+        return [digest(row) for block in blocks for row in self.take(block)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,14 +136,19 @@ class Data:
         classes: list[Name] = sorted(np.unique(trained.labels).tolist())
         if held is not None:
             _check_alike(trained, held, classes)
-        known = trained.rows() if held is not None else None
+        digests = trained.rows()
+        known = None if digests is None or held is None else set(digests)
         most = max(LEAST, min(MOST, IN_ALL // len(classes)))
         chosen = {}
         for split in (trained, held):
             for k, name in enumerate(classes):
                 if split is not None:
                     among = known if split is held else None
-                    chosen[split.name, k] = _choose(split, k, name, most, seed, among)
+                    found = _choose(split, k, name, most, seed, among)
+                    if split is trained and digests is not None:
+                        own = [digests[i] for i in split.of_class(name)]
+                        found = replace(found, repeated=len(own) - len(set(own)))
+                    chosen[split.name, k] = found
         if (
             held is not None
             and any(c.leaked for c in chosen.values())

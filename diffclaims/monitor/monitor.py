@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 
 #: Of what is stored; a folder of another version is refused.
 VERSION = 1
+#: Other labels that held-out samples are told, to see what the right one is worth.
+WRONG_LABELS = 2
 _BUDGET = Limit(
     "lie above 0 and at most at 1", lambda v: 0 < v <= 1, "give a share of the time, for instance 0.05"
 )
@@ -289,6 +291,10 @@ class Monitor:
                     info["samples"][name] = measure_samples(
                         asked, self._pool, found, self.seed, labelled=labelled
                     )
+                    if info["labels_matter"][name]:
+                        for i in range(1, min(WRONG_LABELS, len(self.data.classes) - 1) + 1):
+                            wrong = asked.losses(found, self.seed, labelled=True, wrong=i)["held_out_log"]
+                            arrays[f"{name}_wrong_{i}"] = wrong
                     costs["samples"] = costs.get("samples", 0.0) + self._clock() - began
         self._write(step, arrays, info, costs)
 

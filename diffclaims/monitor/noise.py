@@ -17,7 +17,8 @@ LOW, HIGH, LEAST = 0.1, 4.0, 0.01
 
 def levels(data: Data) -> Floats:
     """Return the levels for some data, increasing, in units of the data."""
-    blocks = [c.x.reshape(len(c.x), -1).astype(np.float64) for s, _, c in data.items() if s == "train"]
+    # Of both kinds, so that a training on the other half has the same levels.
+    blocks = [c.x.reshape(len(c.x), -1).astype(np.float64) for _, _, c in data.items()]
     x = np.concatenate(blocks)
     std = float(np.sqrt(np.square(x - x.mean(axis=0)).mean()))
     if std == 0:
@@ -25,7 +26,7 @@ def levels(data: Data) -> Floats:
     near = [two_nearest(b, b)[0][:, 1] for b in blocks if len(b) > 1]
     typical = float(np.median(np.concatenate(near))) / np.sqrt(x.shape[1]) if near else np.inf
     low = min(LOW * std, max(LEAST * std, 0.5 * typical))
-    return np.geomspace(low, HIGH * std, N_LEVELS)
+    return np.array([float(f"{level:.6g}") for level in np.geomspace(low, HIGH * std, N_LEVELS)])
 
 
 def noise(chosen: Chosen, n_levels: int, seed: int) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.monitor.curves import ClassCurves
@@ -106,8 +107,8 @@ class Record:
         xarray.Dataset
             By ``class``: ``state``, ``since`` and ``since_after``; ``learned``; ``generalization``, ``gap``, ``auc``
             (at the noise level ``gap_level``), and the times ``learned_at``, ``memorizing_at``, ``memorized_at`` and
-            ``best_at``, with ``_low`` and ``_high`` (95 %); measures of the last generated samples; and numbers of
-            samples.
+            ``best_at``, with ``_low`` and ``_high`` (95 %); measures of the last generated samples;
+            ``label_gain``, what the right label is worth on held-out samples; and numbers of samples.
         """
         chosen = self.weights(weights)
         about, found, classes = self.about, self.measurements(chosen), self.class_states(chosen)
@@ -119,6 +120,12 @@ class Record:
             missing.append("no samples were generated yet, so that copies are not counted")
         elif samples["missing"]:
             missing.append(samples["missing"])
+        useless = [r["label_gain_low"] <= 0 for r in rows]
+        missing += [
+            f"{name}: the label is no help that can be seen on held-out samples; do labels belong to samples?"
+            for name, bad in zip(about["classes"], useless, strict=True)
+            if bad
+        ]
         schedule = found[-1].info["schedule"]
         account = schedule["account"]
         attributes = {
@@ -190,6 +197,7 @@ class Record:
             if curves.n
             else np.nan
         )
+        row |= self._label_gain(found, weights, k)
         samples = _last_samples(found, weights) or {}
         for name in (f"{n}{end}" for n in _FROM_SAMPLES for end in ("", "_low", "_high", "_null")):
             row[name] = samples[name][k] if name in samples else np.nan
@@ -200,20 +208,36 @@ class Record:
             )
         return row
 
+    def _label_gain(self, found: list[Measurement], weights: str, k: int) -> dict[str, float]:
+        """ln of the held-out loss if the network is told another class over that if it is told the right one.
+
+        Of the two next classes the one that does better: one of them may have been memorized.
+        """
+        m = next((m for m in reversed(found) if f"{weights}_wrong_1" in m.arrays), None)
+        names = ("label_gain", "label_gain_low", "label_gain_high")
+        own = self._class_slice("held_out", k)
+        if m is None or own.stop - own.start < 2:
+            return dict.fromkeys(names, np.nan)
+        right = m.arrays[f"{weights}_held_out_log"][:, own]
+        wrong = [values[:, own] for name, values in m.arrays.items() if name.startswith(f"{weights}_wrong_")]
+        gain = (min(wrong, key=lambda values: float(values.mean())) - right).mean(axis=0).astype(np.float64)
+        half = float(gain.std(ddof=1) / np.sqrt(gain.size) * t.isf(0.025, gain.size - 1))
+        mean = float(gain.mean())
+        return dict(zip(names, (mean, mean - half, mean + half), strict=True))
+
+    def _class_slice(self, split: str, k: int) -> slice:
+        sizes = self.about["chosen"][split]
+        return slice(sum(sizes[:k]), sum(sizes[: k + 1]))
+
     def _by_class(self, found: list[Measurement], weights: str, split: str, kind: str, k: int) -> Floats:
         """One class's values, shape (T, L, n)."""
-        sizes = self.about["chosen"][split]
-        start = sum(sizes[:k])
-        own = slice(start, start + sizes[k])
+        own = self._class_slice(split, k)
         blocks = [m.arrays[f"{weights}_{split}_{kind}"][:, own] for m in found]
         return np.stack(blocks).astype(np.float64)
 
     def _curves(self, found: list[Measurement], weights: str, k: int) -> ClassCurves:
         about, reference = self.about, self.store.reference()
-        part = {}
-        for split in ("train", "held_out"):
-            sizes = about["chosen"][split]
-            part[split] = slice(sum(sizes[:k]), sum(sizes[: k + 1]))
+        part = {split: self._class_slice(split, k) for split in ("train", "held_out")}
         # A network that once answered differently by label is held to what Gaussians know that are told the class.
         told = any(m.info["labels_matter"].get(weights, False) for m in found)
         values = {

@@ -138,7 +138,7 @@ def _write_arrays(path: Path, arrays: Arrays) -> None:
 
 def _read_arrays(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise MonitorRefused(f"{path} cannot be read ({error}): move it away to go on without it") from error
