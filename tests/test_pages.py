@@ -95,7 +95,7 @@ def test_flags_that_pages_name_exist(known_flags):
     "module",
     [
         *("diffclaims", "diffclaims.theory", "diffclaims.finite", "diffclaims.denoisers"),
-        *("diffclaims.subjects", "diffclaims.plots"),
+        *("diffclaims.monitor", "diffclaims.subjects", "diffclaims.plots"),
     ],
 )
 def test_the_reference_names_what_is_public(module):
@@ -125,16 +125,21 @@ def test_the_first_example_of_the_readme_runs(capsys):
     assert "tau_mem" in capsys.readouterr().out
 
 
-CODE_OF_DENOISERS = FENCE.findall((ROOT / "docs" / "denoisers.md").read_text(encoding="utf-8"))
+IN_TEN_LINES = [
+    code
+    for page in ("denoisers.md", "monitor.md")
+    for code in FENCE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+]
 
 
-@pytest.mark.parametrize("code", CODE_OF_DENOISERS, ids=lambda code: code.splitlines()[0].strip("# "))
-def test_the_examples_of_denoisers_run_in_ten_lines(code):
+@pytest.mark.parametrize("code", IN_TEN_LINES, ids=lambda code: code.splitlines()[0].strip("# "))
+def test_the_examples_with_torch_run_in_ten_lines(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     pytest.importorskip("torch")
     if "import diffusers" in code:
         pytest.importorskip("diffusers")
     assert len([line for line in code.splitlines() if line and not line.startswith("#")]) <= 10
-    exec(compile(code, "denoisers.md", "exec"), {})
+    exec(compile(code, "page", "exec"), {})
 
 
 def test_the_subject_of_the_page_keeps_the_contract_and_is_judged(tmp_path, monkeypatch):

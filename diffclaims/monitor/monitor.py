@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from diffclaims.denoisers.denoiser import Denoiser
 from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
+from diffclaims.monitor.alike import differ
 from diffclaims.monitor.ask import Asked, askable
 from diffclaims.monitor.data import SPLITS, Data, digest
 from diffclaims.monitor.guard import alone, averaged, evaluating, random_state_kept
@@ -326,7 +327,14 @@ class Monitor:
         for split in SPLITS:
             keys = [digest(x).hex() for s, _, c in data.items() if s == split for x in c.x]
             arrays[f"{split}_keys"] = np.array(keys, dtype="U32")
-        self._store.begin({**self._about, "levels": found.tolist(), "missing": self._missing()}, arrays)
+        self._store.begin(
+            {
+                **self._about,
+                "levels": found.tolist(),
+                "missing": [*self._missing(), *differ(data, found, self.seed)],
+            },
+            arrays,
+        )
 
     def _missing(self) -> list[str]:
         """Say what was left out of the data."""

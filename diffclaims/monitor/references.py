@@ -58,7 +58,7 @@ def references(data: Data, levels: Floats, seed: int) -> References:
     answers = {"told": _told(fits), "untold": _untold(fits, data)}
     out: dict[str, list[Floats]] = {n: [] for n in ("trivial", *answers, "train_log", "held_out_log")}
     for split, k, chosen in data.items():
-        pairs = _Pairs(chosen, levels, seed)
+        pairs = Pairs(chosen, levels, seed)
         out[f"{split}_log"].append(pairs.log(_calibration(data, k).denoise))
         if split == "held_out":
             mean = fits[k].mean(axis=0)
@@ -69,8 +69,8 @@ def references(data: Data, levels: Floats, seed: int) -> References:
     return References(**{name: np.concatenate([empty, *blocks], axis=1) for name, blocks in out.items()})
 
 
-class _Pairs:
-    """The pairs of one class and split."""
+class Pairs:
+    """Pairs of sample and noise."""
 
     def __init__(self, chosen: Chosen, levels: Floats, seed: int) -> None:
         self.draws, self.levels = chosen.draws, levels

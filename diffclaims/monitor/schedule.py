@@ -13,6 +13,8 @@ import numpy as np
 PER_DECADE = 10
 #: Losses are measured at every step that is due, samples with every fourth.
 SAMPLES_EVERY = 4
+#: Before samples were made for the first time they are taken to cost this many times what losses do.
+FIRST_SAMPLES = 10.0
 #: On credit, this many times the time of the last measurement must have passed.
 CREDIT_FACTOR = 2.0
 
@@ -122,7 +124,8 @@ class Schedule:
         on_grid = int(GRID[np.searchsorted(GRID, step, side="right") - 1])
         if on_grid <= self.last:
             return False
-        if self.account.pays(self.account.costs.get("losses", 0.0)) or self.account.lends():
+        # Losses alone would spend what samples need, which then were never made.
+        if self.account.pays(self._cost(samples=self._fourth)) or self.account.lends():
             return True
         if self._waiting is not None and self._waiting != on_grid:
             self.left_out.append(self._waiting)
@@ -131,11 +134,17 @@ class Schedule:
 
     def samples_due(self) -> bool:
         """Whether the measurement that is being made has samples: every fourth, once they can be paid for."""
-        if self.since_samples + 1 < SAMPLES_EVERY:
-            return False
-        # Before the first time, what losses cost is the best guess.
-        losses = self.account.costs.get("losses", 0.0)
-        return self.account.pays(losses + self.account.costs.get("samples", losses))
+        return self._fourth and self.account.pays(self._cost(samples=True))
+
+    @property
+    def _fourth(self) -> bool:
+        return self.since_samples + 1 >= SAMPLES_EVERY
+
+    def _cost(self, *, samples: bool) -> float:
+        """What the next measurement is taken to cost."""
+        costs = self.account.costs
+        losses = costs.get("losses", 0.0)
+        return losses + (costs.get("samples", FIRST_SAMPLES * losses) if samples else 0.0)
 
     def measured(self, step: int, **costs: float) -> None:
         """Count a measurement: seconds of ``losses``, and of ``samples`` where there were any."""

@@ -168,3 +168,14 @@ def test_data_of_many_kinds(kind, tmp_path):
     monitor = watched(tmp_path, train=train, held_out=held_out)
     monitor.measure(0, denoisers.from_x0(network), samples=True)
     assert monitor.status().sizes["class"] == (1 if kind == "one class" else 3)
+
+
+def test_held_out_samples_of_another_kind_are_told(tmp_path):
+    """Labels of the training set are random, those of the held-out one are not: no gap would be memory."""
+    mixed = Y[torch.randperm(len(Y), generator=torch.Generator().manual_seed(0))]
+    monitor = watched(tmp_path / "other", train=(X, mixed))
+    monitor.measure(0, X0)
+    assert "0: training and held-out samples differ before any training" in monitor.status().attrs["missing"]
+    alike = watched(tmp_path / "alike")
+    alike.measure(0, X0)
+    assert "differ" not in alike.status().attrs["missing"]
