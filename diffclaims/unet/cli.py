@@ -175,12 +175,25 @@ def _chosen(args: argparse.Namespace, plan: TrainingPlan | None) -> list[RunConf
     settings = _settings(args)
     if plan is None:
         args.preset = args.preset or "smoke"
-        return runs(args.preset, only=args.only, seeds=args.seeds, overrides=settings)
+        return _different(runs(args.preset, only=args.only, seeds=args.seeds, overrides=settings), settings)
     if args.preset not in (None, plan.preset):
         limit = f"be that of the plan, {plan.preset}"
         raise InvalidInput.of("preset", args.preset, limit, "leave it out, or make another plan")
     args.preset = plan.preset
-    return plan.runs(only=args.only, seeds=args.seeds, overrides=settings)
+    return _different(plan.runs(only=args.only, seeds=args.seeds, overrides=settings), settings)
+
+
+def _different(chosen: list[RunConfig], settings: dict[str, Any]) -> list[RunConfig]:
+    """Refuse settings that make two experiments of a preset the same, as one pair of classes does to all pairs."""
+    names: dict[str, str] = {}
+    for config in chosen:
+        same = dataclasses.replace(config, name="same").to_json()
+        first = names.setdefault(same, config.name)
+        if first != config.name:
+            limit = f"leave the experiments of a preset different, but {first} and {config.name} would train the same"
+            fix = "leave out --dataset or the setting that both have from it, or choose one by --only"
+            raise InvalidInput.of("settings", settings, limit, fix)
+    return chosen
 
 
 def _place(args: argparse.Namespace, plan: TrainingPlan | None = None) -> str:

@@ -111,7 +111,9 @@ def test_dry_run_prints_configs_and_makes_nothing(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--only", "balanced-n46"], "did you mean balanced-n64"), (["--set", "x=1"], "setting = 'x=1'"),
-     (["--seeds", "0"], "seeds = 0")],
+     (["--seeds", "0"], "seeds = 0"),
+     (["--preset", "digits", "--dataset", "digits"], "0-1 and 0-2 would train the same; leave out --dataset"),
+     (["--preset", "pairs", "--set", "classes=Bag,Coat"], "would train the same")],
 )  # fmt: skip
 def test_bad_words_end_with_one_message(tmp_path, capsys, words, message):
     assert main(["train", "--results", str(tmp_path), "--dry-run", *words]) == 2
