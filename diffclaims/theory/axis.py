@@ -175,8 +175,7 @@ def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:
     idx = np.arange(jacobian.shape[0])
     jacobian[idx, idx] += 1.0
     # The equations depend on z through q alone: d image / dz at fixed unknowns is E q^2 (p, v2).
-    cross = np.concatenate([equations.p, equations.neurons.v2], axis=1)
-    push = equations.model.psi_p * ((part.q**2 * equations.neurons.weight) @ cross)
+    push = part.q**2 @ equations.weighted_cross
     push[:, equations.rank :] /= equations.model.psi_n
     slope = solve(jacobian, push.T[:, None])[equations.rank :, 0]
     ok[outside] = (slope.real >= 0).all(axis=0)

@@ -24,8 +24,9 @@ from diffclaims.theory.resolvent import Equations, State, solve_off_axis
 Floats = NDArray[np.float64]
 
 
-#: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses.
-COMPRESSION = 1e-3
+#: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses; and where types
+#: are sampled, of which there are many: the losses see it about twofold.
+COMPRESSION, COMPRESSION_SAMPLED = 1e-3, 1e-2
 #: Error of the training filters at the first resolution, as a share of it; and where neuron types are sampled.
 #: Late test losses see it a hundredfold. Each refinement divides it by 30, so that the last one shows it.
 FILTERS, FILTERS_SAMPLED = 1e-3, 0.1
@@ -36,6 +37,12 @@ RESIDUAL = 1e-6
 #: Neuron types at the first resolution.
 RULE = ThetaRule(per_width=0.75, negligible=1e-11, log2_points=11)
 SAMPLED = dataclasses.replace(RULE, spacing=())
+#: Dimensions of the simulation that a refusal speaks of.
+SIMULATED = 100
+#: Where the next lattice has too many points, one that is finer by half a level shows the error of the last.
+HALF = 0.5
+#: Refused is what would still be so many times off the target if each doubling of sampled types halved the error.
+HOPELESS = 2.0
 
 
 class Losses(NamedTuple):
@@ -178,7 +185,7 @@ def learning_curves(
     Extends the one-class theory of arXiv:2505.17638 to K classes; the derivation is ours.
     """
     times = default_training_times(mixture, model) if training_times is None else _check_times(training_times)
-    sampled = RULE.refined().sampled(mixture, model)
+    sampled = RULE.refined(1 + HALF).sampled(mixture, model)
     fine = not RULE.refined(3).sampled(mixture, model)
     default = 5e-2 if max_rank is not None else (1e-5 if fine else 1e-3)
     target = accuracy if accuracy is not None else default
@@ -244,16 +251,19 @@ def _refined(
     steps = level = n_types = 0
     for level in range(len(ranks)):
         rule = (SAMPLED if sampled else RULE).refined(level)
-        if rule.sampled(mixture, model) != sampled:
-            break
+        last = rule.sampled(mixture, model) != sampled
+        if last:
+            rule = RULE.refined(level - HALF)
+            if rule.sampled(mixture, model):
+                break
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0 and not sampled))
         n_types = types.n_types
         now = losses(
             Equations(mixture, model, types, ranks[level]),
             times,
-            filter_error=filters * target / 30.0**level,
+            filter_error=filters * target / 30.0 ** min(level, 3),
             tolerance=max(1e-11, RESIDUAL * target),
-            compression=COMPRESSION * target,
+            compression=(COMPRESSION_SAMPLED if sampled else COMPRESSION) * target,
             coarser=previous,
         )
         steps += now.diagnosis.steps
@@ -265,20 +275,35 @@ def _refined(
         previous = now
         # Twice the random points halve the error at best: what is hopeless is said at once.
         left = len(ranks) - 1 - level
-        if change <= target or (sampled and change < np.inf and change > 4 * target * 2.0**left):
+        hopeless = sampled and change < np.inf and change > HOPELESS * target * 2.0**left
+        if change <= target or hopeless or last:
             break
     assert previous is not None
     outcome = previous.diagnosis.outcome
     if outcome is SolverOutcome.CONVERGED and change > target:
         outcome = SolverOutcome.INACCURATE
         if throw:
-            raise SolveFailed(
-                f"learning_curves: the last refinement moved a loss by {change:.1e}, more than accuracy = "
-                f"{target:.1e}, after {level + 1} resolutions; ask for accuracy={2 * change:.0e}, "
-                f"raise {'max_levels' if max_rank is None else 'max_rank'}, bring the "
-                f"centroids closer (centroid_gram goes to {mixture.centroid_gram.max():.3g}), or pass throw=False"
-            )
+            raise SolveFailed(_refusal(mixture, model, target, change, level + 1, max_rank))
     return _Refined(previous, change, outcome, steps, level + 1, n_types)
+
+
+def _refusal(
+    mixture: GaussianMixture,
+    model: RandomFeatures,
+    target: float,
+    change: float,
+    resolutions: int,
+    max_rank: int | None,
+) -> str:
+    """Say what was reached, what to change, and what a simulation would cost."""
+    features = round(model.psi_p * SIMULATED)
+    return (
+        f"learning_curves: the last refinement moved a loss by {change:.1e}, more than accuracy = "
+        f"{target:.1e}, after {resolutions} resolutions; ask for accuracy={2 * change:.0e}, "
+        f"raise {'max_levels' if max_rank is None else 'max_rank'}, bring the "
+        f"centroids closer (centroid_gram goes to {mixture.centroid_gram.max():.3g}), pass throw=False, or simulate: "
+        f"finite.learning_curves(..., n_dims={SIMULATED}) diagonalizes a matrix of {features} x {features} a seed"
+    )
 
 
 def _check_times(training_times: ArrayLike) -> Floats:

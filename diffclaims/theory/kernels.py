@@ -169,17 +169,16 @@ class _Averages:
     @classmethod
     def of(cls, eq: Equations, state: State, tolerance: float) -> _Averages:
         types = eq.neurons
-        root = np.sqrt(types.weight)
-        q = state.q * root
-        size = np.linalg.norm(q, axis=1, keepdims=True)
         if types.n_types == 1:
-            factor, basis = size * (q / size), np.ones((1, 1))
+            factor, basis = state.q, np.ones((1, 1))
         else:
             # Real and imaginary parts together, so that the basis is real.
-            unit = q / size
-            rows = np.concatenate([unit.real, unit.imag])
-            left, basis = _row_space(rows, tolerance)
             n = state.z.size
+            rows = np.concatenate([state.q.real, state.q.imag])
+            rows *= np.sqrt(types.weight)
+            size = np.linalg.norm(rows.reshape(2, n, -1), axis=(0, 2))[:, None]
+            rows /= np.concatenate([size, size])
+            left, basis = _row_space(rows, tolerance)
             factor = size * (left[:n] + 1j * left[n:])
         functions, pairs, index = _products(eq)
         upper = np.triu_indices(basis.shape[0])
@@ -187,8 +186,8 @@ class _Averages:
         chunk = int(np.clip(BLOCK / pairs.shape[1], 64, CHUNK))
         for start in range(0, types.n_types, chunk):
             part = slice(start, start + chunk)
-            f = functions[part]
-            total += (f[:, pairs[0]] * f[:, pairs[1]]).T @ (basis[upper[0], part] * basis[upper[1], part]).T
+            f, b = functions[:, part], basis[:, part]
+            total += (f[pairs[0]] * f[pairs[1]]) @ (b[upper[0]] * b[upper[1]]).T
         moments = np.empty((total.shape[0], basis.shape[0], basis.shape[0]))
         moments[:, upper[0], upper[1]] = total
         moments[:, upper[1], upper[0]] = total
@@ -220,7 +219,7 @@ def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]
     """
     types, r = eq.neurons, eq.rank
     k = types.v2.shape[1]
-    functions = np.concatenate([eq.p, types.v2, types.s2], axis=1)
+    functions = np.concatenate([eq.p.T, types.v2.T, types.s2.T])
     names: list[tuple[int, ...]]
     if r > 1 and not eq.compressed:
         names = [(int(i), int(j)) for i, j in zip(*np.triu_indices(k), strict=True)]

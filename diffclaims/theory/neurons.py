@@ -20,6 +20,7 @@ from scipy.stats import qmc
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.theory.averages import calibrated, line
 
 Floats = NDArray[np.float64]
 
@@ -28,11 +29,6 @@ KNOTS = 12.0
 ORDER = 7
 #: Lattice points, in the box around the ball, above which types are quasi-random.
 MOST_POINTS = 1e6
-#: Averages that are known are imposed on quasi-random types where there are so many types for each.
-POINTS_PER_AVERAGE = 6
-#: Spacing of the line on which averages of one class are taken, and how many Hermite polynomials expand them.
-LINE_STEP = 0.1
-HERMITE = 60
 
 
 @dataclass(frozen=True)
@@ -92,12 +88,12 @@ class ThetaRule:
     per_width: float = 0.0
     negligible: float = 0.0
 
-    def refined(self, level: int = 1) -> ThetaRule:
+    def refined(self, level: float = 1) -> ThetaRule:
         """Return a finer rule: each level divides the spacing by 1.4 and doubles the random points."""
         return ThetaRule(
             spacing=tuple(h / 1.4**level for h in self.spacing),
             radius=self.radius + 0.4 * level,
-            log2_points=self.log2_points + level,
+            log2_points=self.log2_points + int(level),
             per_width=self.per_width * 1.4**level,
             negligible=self.negligible / 100.0**level,
         )
@@ -191,46 +187,20 @@ def _sampled(
     theta, _ = theta_nodes(covariance, rule)
     if _is_odd(model):
         theta = theta[: theta.shape[0] // 2]  # the other half mirrors it
-    count, spread = theta.shape[0], np.sqrt(np.diag(covariance))
-    x, normal = _normal_nodes(LINE_STEP)
-    a, c, v2, s2 = _all_moments(np.concatenate([theta, x[:, None] * spread]), class_variance, model, n_normal)
-    on_line = a[count:], v2[count:], s2[count:]
-    a, c, v2, s2 = a[:count], c[:count], v2[:count], s2[:count]
-    weight = np.full(count, 1.0 / count)
-    pairs = _pair_averages(on_line[0], x, normal, covariance)
-    i, j = np.triu_indices(spread.size)
-    if pairs is not None and (2 * i.size + 2 * spread.size) * POINTS_PER_AVERAGE <= count:
-        here = np.concatenate(
-            [np.ones((count, 1)), v2, s2, a[:, i] * a[:, j], theta[:, i] * theta[:, j]], axis=1
-        )
-        exact = np.concatenate(
-            [[1.0], normal @ on_line[1], normal @ on_line[2], pairs[i, j], covariance[i, j]]
-        )
-        size = np.maximum(np.abs(here).max(axis=0), 1e-300)
-        change = np.linalg.lstsq((here / size).T, exact / size - weight @ (here / size), rcond=1e-6)[0]
-        # As far as every type keeps a tenth of its weight.
-        weight = weight + min(1.0, 0.9 / max(-(change * count).min(), 1e-300)) * change
-        weight /= weight.sum()
-    return _frozen(weight, a, c, v2, s2)
+    a, c, v2, s2 = _all_moments(theta, class_variance, model, n_normal)
 
+    lines, spreads = [], np.sqrt(np.diag(covariance))
+    # Of a class whose mean is 0 every neuron sees the same.
+    seen = np.flatnonzero(spreads > 1e-6 * spreads.max())
+    for k in seen:
 
-def _pair_averages(a: Floats, x: Floats, normal: Floats, covariance: Floats) -> Floats | None:
-    """Averages of a_k a_l by Mehler's formula, shape (K, K); None where the expansion is too short.
+        def moments(at: Floats, variance: float = class_variance[k]) -> Floats:
+            response, _, *rest = _moments(at, variance, model, n_normal)
+            return np.stack([response, *rest])
 
-    Of functions of two normals with correlation r, the coefficients in Hermite polynomials of order n
-    multiply, times r to the power n.
-    """
-    spread = np.maximum(np.sqrt(np.diag(covariance)), 1e-300)
-    correlation = np.clip(covariance / spread / spread[:, None], -1.0, 1.0)
-    before, now, power = np.zeros_like(x), np.ones_like(x), np.ones_like(correlation)
-    total = np.zeros_like(correlation)
-    for n in range(HERMITE):
-        coefficient = (normal * now) @ a
-        total += power * coefficient * coefficient[:, None]
-        before, now = now, (x * now - np.sqrt(n) * before) / np.sqrt(n + 1)
-        power *= correlation
-    exact = normal @ a**2
-    return total if np.abs(np.diag(total) - exact).max() <= 1e-6 * exact.max() else None
+        lines.append(line(moments, _width(np.array([class_variance[k]]), model), float(spreads[k])))
+    known = np.stack([part.T[seen] for part in (a, v2, s2)])
+    return _frozen(calibrated(known, lines, covariance[np.ix_(seen, seen)]), a, c, v2, s2)
 
 
 def _all_moments(

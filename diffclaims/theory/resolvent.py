@@ -24,6 +24,8 @@ Complex = NDArray[np.complex128]
 
 #: Only so many neuron types enter the derivative that they have at most this many products of two functions.
 DERIVATIVE_PRODUCTS = 4e6
+#: Types whose resolvents are computed at once, so that they stay in the cache.
+CHUNK = 2048
 #: Entries of a a^T above which its strongest directions come from a random projection.
 DIRECT = 600
 
@@ -102,7 +104,7 @@ class Equations:
 
     def state(self, z: Complex, y: Complex, delta: Complex) -> State:
         """Evaluate every function of the unknowns that the equations and their derivatives need."""
-        m, n = self.mixture, self.neurons
+        m = self.mixture
         e2, noise = self.model.signal, self.model.noise
         k = m.n_classes
         inverse = 1.0 / (1.0 + delta)
@@ -121,20 +123,47 @@ class Equations:
         om = big_y[:, None] @ left if k > 1 else big_y[:, None] * left
         phi = np.einsum("j,njab->nab", m.fractions, psi)
         phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
-        zeta = (inverse * m.weights) @ n.v2.T + (n.s2 @ m.weights)
-        zeta -= z[:, None]
-        zeta += phi_r @ self.p.T
-        return State(z, y, delta, inverse, sigma, left, psi, om, 1.0 / zeta)
+        q = self._inverse_zeta(z, np.concatenate([phi_r, inverse * m.weights], axis=1))
+        return State(z, y, delta, inverse, sigma, left, psi, om, q)
+
+    def _inverse_zeta(self, z: Complex, slopes: Complex) -> Complex:
+        """Resolvent by neuron type, shape (N, T), from what multiplies (p, v2).
+
+        In real arithmetic: numpy would copy (p, v2) as complex numbers, and divides complex numbers slowly.
+        """
+        count, floor = z.size, self.neurons.s2 @ self.mixture.weights
+        both = np.concatenate([slopes.real, slopes.imag])
+        q = np.empty((count, floor.size), dtype=complex)
+        for start in range(0, floor.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            parts = both @ self._cross[:, part]
+            real, imag = parts[:count], parts[count:]
+            real += floor[part]
+            real -= z.real[:, None]
+            imag -= z.imag[:, None]
+            size = real * real + imag * imag
+            np.divide(real, size, out=q.real[:, part])
+            np.divide(imag, -size, out=q.imag[:, part])
+        return q
+
+    @cached_property
+    def _cross(self) -> Floats:
+        """What multiplies q in the averages over types: (p, v2), shape (r + K, T)."""
+        return np.concatenate([self.p.T, self.neurons.v2.T])
+
+    @cached_property
+    def weighted_cross(self) -> Floats:
+        """The same with the weights of the types, times psi_p, shape (T, r + K)."""
+        return np.ascontiguousarray((self._cross * self.neurons.weight * self.model.psi_p).T)
 
     def image(self, s: State) -> tuple[Complex, Complex]:
         """Return the right-hand sides of the equations for y and delta, shapes (N, r) and (N, K)."""
         m, model = self.mixture, self.model
-        weighted = s.q * self.neurons.weight
-        y = model.psi_p * (weighted @ self.p)
+        average = s.q.real @ self.weighted_cross + 1j * (s.q.imag @ self.weighted_cross)
+        y = average[:, : self.rank]
         diagonal = np.einsum("njkk->njk", s.om)
         delta = model.signal * np.einsum("jk,njk->nk", m.fractions[:, None] * m.variances.T, diagonal)
-        delta = (delta + model.psi_p * (weighted @ self.neurons.v2)) / model.psi_n
-        return y, delta
+        return y, (delta + average[:, self.rank :]) / model.psi_n
 
     def derivative(self, s: State) -> Complex:
         """Return the Jacobian of `image`, shape (r + K, r + K, N), matrix indices first."""
@@ -173,7 +202,7 @@ class Equations:
         size = r + k
         g = np.empty((count, size, size), dtype=complex)
         # Real times real: a complex product would first copy the real factor as a complex one.
-        g[:, upper[0], upper[1]] = q2.real @ pairs + 1j * (q2.imag @ pairs)
+        g[:, upper[0], upper[1]] = q2.real @ pairs.T + 1j * (q2.imag @ pairs.T)
         g[:, upper[1], upper[0]] = g[:, upper[0], upper[1]]
         move = np.zeros((count, size, size), dtype=complex)  # d(phi_r, zeta_k) / d(y, delta)
         move[:, :r, :r] = phi_y
@@ -196,9 +225,9 @@ class Equations:
         """Weights of the types in the derivative, products of (p, v2) there, and which products."""
         some = slice(None, None, self._stride)
         weight = self.neurons.weight[some]
-        cross = np.concatenate([self.p[some], self.neurons.v2[some]], axis=1)
-        upper = np.triu_indices(cross.shape[1])
-        return self.model.psi_p * weight / weight.sum(), cross[:, upper[0]] * cross[:, upper[1]], upper
+        cross = self._cross[:, some]
+        upper = np.triu_indices(cross.shape[0])
+        return self.model.psi_p * weight / weight.sum(), cross[upper[0]] * cross[upper[1]], upper
 
     def _derivative_of_one(self, s: State) -> Complex:
         """The same for one class and one neuron type, where everything is a scalar."""
