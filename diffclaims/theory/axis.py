@@ -19,8 +19,10 @@ Complex = NDArray[np.complex128]
 
 #: Factors by which a continuation step lowers the distance from the axis, one for each attempt.
 STRIDES = (5.0, 2.2, 1.4)
+#: Relative mismatch at which a step of the continuation ends.
+COARSE = 1e-4
 #: Distance, relative to the eigenvalue, from which the last step goes to the axis itself.
-LAST = 1e-7
+LAST = 1e-5
 #: At a spectral edge the imaginary part is a root of the residual: below zero by this, relatively, is rounding.
 EDGE = 1e-5
 #: Imaginary parts below this, relative to the modulus, are rounding.
@@ -103,7 +105,7 @@ def _descend(
     floor = np.maximum(np.minimum(LAST * eigenvalues, 0.01 * to_peak), 1e-12 * eigenvalues)
     z = eigenvalues + 1j * height
     y, delta = equations.damped(z, *equations.start(z), 8)
-    state, _, total = equations.newton(z, y, delta, tolerance=1e-4, max_steps=20)
+    state, _, total = equations.newton(z, y, delta, tolerance=COARSE, max_steps=20)
     factor = np.full(eigenvalues.size, stride)
     with np.errstate(all="ignore"):
         while True:
@@ -114,10 +116,10 @@ def _descend(
             low = np.maximum(height[active] / factor[active], floor[active])
             part = state if every else state.take(active)
             new, size, steps = equations.newton(
-                eigenvalues[active] + 1j * low, part.y, part.delta, tolerance=1e-4, max_steps=5
+                eigenvalues[active] + 1j * low, part.y, part.delta, tolerance=COARSE, max_steps=5
             )
             total += steps
-            good = (size <= 1e-4) & _physical(new)
+            good = (size <= COARSE) & _physical(new)
             if good.all():
                 state = new if every else state.put(active, new)
             else:
@@ -210,7 +212,7 @@ def _settle(equations: Equations, state: State, tolerance: float) -> State:
             part.y.real.astype(complex),
             part.delta.real.astype(complex),
             tolerance=tolerance,
-            max_steps=30,
+            max_steps=15,
         )
         near = np.maximum(_change(part.y, trial.y), _change(part.delta, trial.delta)) <= 10 * DOUBTFUL
         fine = near & (size <= tolerance) & _increasing(equations, trial)

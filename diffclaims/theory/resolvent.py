@@ -111,20 +111,35 @@ class Equations:
         # diagonal of Sigma~_j, shape (N, J, K)
         sigma = m.weights * (e2 * inverse[:, None, :] * m.variances.T + noise)
         left: Complex
-        if k == 1:
-            scalar_y = y @ self.basis[:, 0, 0]
-            left = 1.0 / (1.0 + sigma[..., 0] * scalar_y[:, None])
-            left = left[..., None, None]
-            big_y = scalar_y[:, None, None]
+        if self._vector is not None:
+            a, total, g = self._scalars(sigma, y)
+            outer = (y * g)[..., None, None] * (a[:, None] * a)
+            left = np.eye(k) - sigma[..., None] * outer
+            om = outer
+            phi_r = ((total * g) @ m.fractions)[:, None]
         else:
             big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
             left = np.asarray(np.linalg.inv(np.eye(k) + sigma[..., None] * big_y[:, None]), dtype=complex)
+            om = big_y[:, None] @ left
         psi = left * sigma[..., None, :]
-        om = big_y[:, None] @ left if k > 1 else big_y[:, None] * left
-        phi = np.einsum("j,njab->nab", m.fractions, psi)
-        phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
+        if self._vector is None:
+            phi = np.einsum("j,njab->nab", m.fractions, psi)
+            phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
         q = self._inverse_zeta(z, np.concatenate([phi_r, inverse * m.weights], axis=1))
         return State(z, y, delta, inverse, sigma, left, psi, om, q)
+
+    @cached_property
+    def _vector(self) -> Floats | None:
+        """Where Y is a number times a matrix v v^T: v, shape (K,). Inverses are in closed form there."""
+        if self.neurons.n_types == 1:
+            return np.asarray(self.neurons.a[0])
+        return np.ones(1) if self.mixture.n_classes == 1 else None
+
+    def _scalars(self, sigma: Complex, y: Complex) -> tuple[Floats, Complex, Complex]:
+        """v, ``v^T Sigma~_j v`` and ``1/(1 + y v^T Sigma~_j v)``, the last two of shape (N, J)."""
+        assert self._vector is not None
+        total = sigma @ self._vector**2
+        return self._vector, total, 1.0 / (1.0 + y * total)
 
     def _inverse_zeta(self, z: Complex, slopes: Complex) -> Complex:
         """Resolvent by neuron type, shape (N, T), from what multiplies (p, v2).
@@ -167,25 +182,23 @@ class Equations:
 
     def derivative(self, s: State) -> Complex:
         """Return the Jacobian of `image`, shape (r + K, r + K, N), matrix indices first."""
-        m, model, n = self.mixture, self.model, self.neurons
+        m, model = self.mixture, self.model
         r, k, count = self.rank, m.n_classes, s.z.size
-        if k == 1 and n.n_types == 1:
-            return self._derivative_of_one(s)
         e2 = model.signal
         # How the diagonal of Sigma~_j and zeta move with delta_l.
         d_sigma = -m.weights * e2 * s.inverse[:, None, :] ** 2 * m.variances.T  # (N, J, K)
         d_zeta = -m.weights * s.inverse**2  # (N, K), times v2
         b = self.basis
         # d Phi in coordinates, for each unknown: -Psi B_s Psi, and column k of L times its transpose.
-        if k == 1:
-            b0 = b[:, 0, 0]
-            f = m.fractions
-            psi2 = (s.psi[..., 0, 0] ** 2) @ f
-            left2 = (s.left[..., 0, 0] ** 2 * d_sigma[..., 0]) @ f
-            phi_y = -psi2[:, None, None] * (b0[:, None] * b0)
-            phi_d = left2[:, None, None] * b0[:, None]
-            om_y = (s.left[..., 0, 0] ** 2 @ (f * m.variances[0]))[:, None, None] * b0
-            om_d = -((s.om[..., 0, 0] ** 2 * d_sigma[..., 0]) @ (f * m.variances[0]))[:, None, None]
+        if self._vector is not None:
+            a, total, scale = self._scalars(s.sigma, s.y)
+            square = m.fractions * scale**2  # (N, J)
+            d_total = d_sigma * a**2  # (N, J, K)
+            phi_y = -(total**2 * square).sum(axis=1)[:, None, None]
+            phi_d = np.einsum("nj,njl->nl", square, d_total)[:, None]
+            spread = m.variances * (a**2)[:, None]  # (K, J)
+            om_y = (square @ spread.T)[..., None]
+            om_d = -(s.y**2)[..., None] * np.einsum("kj,nj,njl->nkl", spread, square, d_total)
         else:
             weighted = np.sqrt(m.fractions)[:, None, None] * s.psi
             right = (b[:, None, None] @ weighted).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
@@ -228,24 +241,6 @@ class Equations:
         cross = self._cross[:, some]
         upper = np.triu_indices(cross.shape[0])
         return self.model.psi_p * weight / weight.sum(), cross[upper[0]] * cross[upper[1]], upper
-
-    def _derivative_of_one(self, s: State) -> Complex:
-        """The same for one class and one neuron type, where everything is a scalar."""
-        m, model = self.mixture, self.model
-        e2, f, spread = model.signal, m.fractions, m.fractions * m.variances[0]
-        b, v2 = float(self.basis[0, 0, 0]), float(self.neurons.v2[0, 0])
-        slope = s.inverse**2
-        d_sigma = -e2 * slope * m.variances[0]  # (N, J)
-        left2 = s.left[..., 0, 0] ** 2
-        phi_y = -(b * b) * (s.psi[..., 0, 0] ** 2 @ f)
-        zeta_d = b * ((left2 * d_sigma) @ f) - v2 * slope[:, 0]
-        weight = -model.psi_p * s.q[:, 0] ** 2
-        out = np.empty((2, 2, s.z.size), dtype=complex)
-        out[0, 0] = weight * phi_y
-        out[0, 1] = weight * zeta_d
-        out[1, 0] = (v2 * out[0, 0] + e2 * b * (left2 @ spread)) / model.psi_n
-        out[1, 1] = (v2 * out[0, 1] - e2 * ((s.om[..., 0, 0] ** 2 * d_sigma) @ spread)) / model.psi_n
-        return out
 
     # ---------------------------------------------------------------- iterations
 
