@@ -24,9 +24,9 @@ from diffclaims.theory.resolvent import Equations, State, solve_off_axis
 Floats = NDArray[np.float64]
 
 
-#: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses; and where types
-#: are sampled, of which there are many: the losses see it about twofold.
-COMPRESSION, COMPRESSION_SAMPLED = 1e-3, 1e-2
+#: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses. Late ones see it a
+#: hundredfold.
+COMPRESSION = 1e-3
 #: Error of the training filters at the first resolution, as a share of it; and where neuron types are sampled.
 #: Late test losses see it a hundredfold. Each refinement divides it by 30, so that the last one shows it.
 FILTERS, FILTERS_SAMPLED = 1e-3, 0.1
@@ -35,14 +35,17 @@ MARGIN = 1.5
 #: Residual of the resolvent, as a share of it; not below 1e-11.
 RESIDUAL = 1e-6
 #: Neuron types at the first resolution.
-RULE = ThetaRule(per_width=0.75, negligible=1e-11, log2_points=11)
+RULE = ThetaRule(per_width=0.75, log2_points=11)
 SAMPLED = dataclasses.replace(RULE, spacing=())
+#: A response below this share of the accuracy is none; bins err by the square of their width.
+NEGLIGIBLE = 1e-3
 #: Dimensions of the simulation that a refusal speaks of.
 SIMULATED = 100
-#: Where the next lattice has too many points, one that is finer by half a level shows the error of the last.
-HALF = 0.5
+#: Levels of lattices that cannot have more, where so few types respond to more than one class: they start
+#: coarser, and end in half steps.
+WIDE, MOST_TYPES = (-1, 0, 0.5, 1), 30_000
 #: Refused is what would still be so many times off the target if each doubling of sampled types halved the error.
-HOPELESS = 2.0
+HOPELESS = 4.0
 
 
 class Losses(NamedTuple):
@@ -185,7 +188,6 @@ def learning_curves(
     Extends the one-class theory of arXiv:2505.17638 to K classes; the derivation is ours.
     """
     times = default_training_times(mixture, model) if training_times is None else _check_times(training_times)
-    sampled = RULE.refined(1 + HALF).sampled(mixture, model)
     fine = not RULE.refined(3).sampled(mixture, model)
     default = 5e-2 if max_rank is not None else (1e-5 if fine else 1e-3)
     target = accuracy if accuracy is not None else default
@@ -199,7 +201,7 @@ def learning_curves(
         raise InvalidInput.of(
             "max_rank", max_rank, "be at least 2: accuracy is known by halving it", "leave it out"
         )
-    found = _refined(mixture, model, times, sampled, target, max_levels, throw, max_rank)
+    found = _refined(mixture, model, times, target, max_levels, throw, max_rank)
     dataset = xr.Dataset(
         {
             "test_loss": (("class", "training_time"), found.losses.test),
@@ -236,7 +238,6 @@ def _refined(
     mixture: GaussianMixture,
     model: RandomFeatures,
     times: Floats,
-    sampled: bool,
     target: float,
     max_levels: int,
     throw: bool,
@@ -245,17 +246,13 @@ def _refined(
     """Refine all quadratures together until no loss moves by more than the target."""
     # The rank is known by halving it, once.
     ranks: list[int | None] = [None] * max_levels if max_rank is None else [-(-max_rank // 2), max_rank]
+    rules = _resolutions(mixture, model, target, len(ranks))
+    sampled = rules[0].sampled(mixture, model)
     filters = FILTERS_SAMPLED if sampled else FILTERS
     previous: Losses | None = None
     change = np.inf
     steps = level = n_types = 0
-    for level in range(len(ranks)):
-        rule = (SAMPLED if sampled else RULE).refined(level)
-        last = rule.sampled(mixture, model) != sampled
-        if last:
-            rule = RULE.refined(level - HALF)
-            if rule.sampled(mixture, model):
-                break
+    for level, rule in enumerate(rules):
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0 and not sampled))
         n_types = types.n_types
         now = losses(
@@ -263,7 +260,7 @@ def _refined(
             times,
             filter_error=filters * target / 30.0 ** min(level, 3),
             tolerance=max(1e-11, RESIDUAL * target),
-            compression=(COMPRESSION_SAMPLED if sampled else COMPRESSION) * target,
+            compression=COMPRESSION * target,
             coarser=previous,
         )
         steps += now.diagnosis.steps
@@ -274,9 +271,9 @@ def _refined(
             change *= MARGIN if sampled or max_rank is not None else 1.0
         previous = now
         # Twice the random points halve the error at best: what is hopeless is said at once.
-        left = len(ranks) - 1 - level
+        left = len(rules) - 1 - level
         hopeless = sampled and change < np.inf and change > HOPELESS * target * 2.0**left
-        if change <= target or hopeless or last:
+        if change <= target or hopeless:
             break
     assert previous is not None
     outcome = previous.diagnosis.outcome
@@ -285,6 +282,22 @@ def _refined(
         if throw:
             raise SolveFailed(_refusal(mixture, model, target, change, level + 1, max_rank))
     return _Refined(previous, change, outcome, steps, level + 1, n_types)
+
+
+def _resolutions(
+    mixture: GaussianMixture, model: RandomFeatures, target: float, count: int
+) -> list[ThetaRule]:
+    """Rules of at most so many resolutions: lattices as long as they have not too many points, or samples."""
+    loose = max(target, 1e-8)
+    rule = dataclasses.replace(RULE, negligible=NEGLIGIBLE * loose, per_bin=loose**-0.5)
+    rules = [rule.refined(level) for level in range(count)]
+    fit = [each for each in rules if not each.sampled(mixture, model)]
+    if len(fit) >= min(3, count):
+        return fit
+    wide = [rule.refined(level) for level in WIDE[:count]]
+    if not wide[-1].sampled(mixture, model) and neurons(mixture, model, rule=wide[0]).n_types <= MOST_TYPES:
+        return wide
+    return [SAMPLED.refined(level) for level in range(count)]
 
 
 def _refusal(

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 KNOTS = 12.0
 ORDER = 7
 #: Lattice points, in the box around the ball, above which types are quasi-random.
-MOST_POINTS = 1e6
+MOST_POINTS = 3.3e6
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ class ThetaRule:
         Lattice points per width over which the moments of a neuron vary. Where centroids are far, theta
         spreads over many widths, and the spacing follows this. 0 leaves it as it is.
     negligible : float
-        Neurons whose activation is flat at every class mean learn nothing: types with moments below this,
-        relative to the largest, become one. 0 keeps them all.
+        A neuron responds to no class, or to one alone, where the moments of the others are below this, relative
+        to their maxima: such types are merged, of one class in bins of `per_bin` a width. 0 keeps them all.
+    per_bin : float
+        Bins per width.
     """
 
     spacing: tuple[float, ...] = (0.4, 0.5, 0.7)
@@ -87,6 +89,7 @@ class ThetaRule:
     log2_points: int = 12
     per_width: float = 0.0
     negligible: float = 0.0
+    per_bin: float = 30.0
 
     def refined(self, level: float = 1) -> ThetaRule:
         """Return a finer rule: each level divides the spacing by 1.4 and doubles the random points."""
@@ -95,7 +98,8 @@ class ThetaRule:
             radius=self.radius + 0.4 * level,
             log2_points=self.log2_points + int(level),
             per_width=self.per_width * 1.4**level,
-            negligible=self.negligible / 100.0**level,
+            negligible=self.negligible / 10.0**level,
+            per_bin=self.per_bin * 1.4**level,
         )
 
     def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
@@ -170,10 +174,9 @@ def _neurons(
         weight = np.where(np.abs(theta[keep]).sum(axis=1) > 0, 2 * weight[keep], weight[keep])
         theta = theta[keep]
     weight = weight / weight.sum()
-    parts = _all_moments(theta, class_variance, model, n_normal)
-    if rule.negligible > 0:
-        weight, *parts = _without_flat(rule.negligible, weight, *parts)
-    return _frozen(weight, *parts)
+    if rule.negligible > 0 and weight.size > 1:
+        theta, weight = _merged(theta, weight, class_variance, model, rule, width)
+    return _frozen(weight, *_all_moments(theta, class_variance, model, n_normal))
 
 
 def _sampled(
@@ -235,17 +238,37 @@ def _width(class_variance: Floats, model: RandomFeatures) -> float:
     return float(np.sqrt(0.3 + model.signal * class_variance.min() + model.noise))
 
 
-def _without_flat(
-    negligible: float, weight: Floats, a: Floats, c: Floats, v2: Floats, s2: Floats
-) -> tuple[Floats, ...]:
-    """Merge the types that learn nothing into one."""
-    size = np.maximum(a**2, np.maximum(v2, s2))
-    flat = (size <= negligible * size.max(axis=0)).all(axis=1)
-    if not flat.any():
-        return weight, a, c, v2, s2
-    share = weight[flat] / weight[flat].sum()
-    merged = [np.concatenate([part[~flat], (share @ part[flat])[None]]) for part in (a, c, v2, s2)]
-    return np.append(weight[~flat], weight[flat].sum()), *merged
+def _merged(
+    theta: Floats,
+    weight: Floats,
+    class_variance: tuple[float, ...],
+    model: RandomFeatures,
+    rule: ThetaRule,
+    width: float,
+) -> tuple[Floats, Floats]:
+    """Merge the types that respond to no class or to one: theta in between does not matter to the others."""
+    line = np.linspace(-1, 1, 401) * np.abs(theta).max(axis=0)[:, None]
+    responds, flat = np.empty(theta.shape, dtype=bool), np.empty(theta.shape[1])
+    for k, variance in enumerate(class_variance):
+        a, _, v2, s2 = _moments(line[k], variance, model, 1)
+        size = np.stack([a**2, v2, s2])
+        share = (size / np.maximum(size.max(axis=1, keepdims=True), 1e-300)).max(axis=0)
+        alive = np.flatnonzero(share > rule.negligible)
+        ends = line[k][[max(alive[0] - 1, 0), min(alive[-1] + 1, 400)]]
+        responds[:, k] = (theta[:, k] >= ends[0]) & (theta[:, k] <= ends[1])
+        flat[k] = line[k][np.argmin(share)]
+    few = responds.sum(axis=1) <= 1
+    if not few.any():
+        return theta, weight
+    # Bins of theta_k, numbered apart for each class; 0 for types that respond to none.
+    bins = np.rint(theta[few] * rule.per_bin / width) + 0.0
+    numbers = 1 + int(2 * np.abs(bins).max())
+    code = 1 + bins + numbers * (np.arange(theta.shape[1]) + 0.5)
+    _, where = np.unique((code * responds[few]).sum(axis=1), return_inverse=True)
+    merged = np.bincount(where, weight[few])
+    kept = np.where(responds[few], theta[few], flat)
+    means = [np.bincount(where, weight[few] * column) / merged for column in kept.T]
+    return np.concatenate([theta[~few], np.stack(means, axis=1)]), np.concatenate([weight[~few], merged])
 
 
 def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
@@ -296,8 +319,12 @@ def _lattice(spacings: Floats, radius: float) -> Floats:
     # Each integer coordinate is a product with a dual vector: Cauchy-Schwarz bounds it.
     dual = np.linalg.norm(np.linalg.inv(generators), axis=0)
     axes = [np.arange(-int(radius * d), int(radius * d) + 1) for d in dual]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, rank) @ generators
-    return np.asarray(points[(points**2).sum(axis=1) <= radius**2])
+    layers = []
+    for first in axes[0]:  # one layer after the other needs a small part of the memory
+        layer = np.stack(np.meshgrid([first], *axes[1:], indexing="ij"), axis=-1)
+        points = layer.reshape(-1, rank) @ generators
+        layers.append(points[(points**2).sum(axis=1) <= radius**2])
+    return np.concatenate(layers)
 
 
 def _half(theta: Floats) -> NDArray[np.bool_]:
