@@ -20,13 +20,17 @@ from scipy.stats import qmc
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
-from diffclaims.theory.averages import calibrated, line
+from diffclaims.theory.averages import Line, calibrated, line
 
 Floats = NDArray[np.float64]
 
 #: Knots per width of the smoothed activation, where moments come from a spline, and the spline's degree.
 KNOTS = 12.0
 ORDER = 7
+#: Lattice points that are made at once, about.
+BOX = 200_000
+#: So few types are not worth merging.
+FEW = 3000
 #: Lattice points, in the box around the ball, above which types are quasi-random.
 MOST_POINTS = 3.3e6
 
@@ -174,7 +178,7 @@ def _neurons(
         weight = np.where(np.abs(theta[keep]).sum(axis=1) > 0, 2 * weight[keep], weight[keep])
         theta = theta[keep]
     weight = weight / weight.sum()
-    if rule.negligible > 0 and weight.size > 1:
+    if rule.negligible > 0 and weight.size > FEW:
         theta, weight = _merged(theta, weight, class_variance, model, rule, width)
     return _frozen(weight, *_all_moments(theta, class_variance, model, n_normal))
 
@@ -192,18 +196,26 @@ def _sampled(
         theta = theta[: theta.shape[0] // 2]  # the other half mirrors it
     a, c, v2, s2 = _all_moments(theta, class_variance, model, n_normal)
 
-    lines, spreads = [], np.sqrt(np.diag(covariance))
-    # Of a class whose mean is 0 every neuron sees the same.
-    seen = np.flatnonzero(spreads > 1e-6 * spreads.max())
-    for k in seen:
-
-        def moments(at: Floats, variance: float = class_variance[k]) -> Floats:
-            response, _, *rest = _moments(at, variance, model, n_normal)
-            return np.stack([response, *rest])
-
-        lines.append(line(moments, _width(np.array([class_variance[k]]), model), float(spreads[k])))
+    spreads = np.sqrt(np.diag(covariance))
+    # Of a class whose mean is 0 every neuron sees the same; of one that was split it sees the same twice.
+    _, first = np.unique(np.column_stack([covariance, class_variance]), axis=0, return_index=True)
+    seen = np.sort(first[spreads[first] > 1e-6 * spreads.max()])
+    # They are the same at each resolution.
+    tabulate = _remembered_line if isinstance(model.activation, str) else _line
+    lines = [tabulate(class_variance[k], float(spreads[k]), model, n_normal) for k in seen]
     known = np.stack([part.T[seen] for part in (a, v2, s2)])
     return _frozen(calibrated(known, lines, covariance[np.ix_(seen, seen)]), a, c, v2, s2)
+
+
+def _line(variance: float, spread: float, model: RandomFeatures, n_normal: int) -> Line:
+    def moments(at: Floats) -> Floats:
+        response, _, *rest = _moments(at, variance, model, n_normal)
+        return np.stack([response, *rest])
+
+    return line(moments, _width(np.array([variance]), model), spread)
+
+
+_remembered_line = lru_cache(maxsize=64)(_line)
 
 
 def _all_moments(
@@ -320,9 +332,10 @@ def _lattice(spacings: Floats, radius: float) -> Floats:
     dual = np.linalg.norm(np.linalg.inv(generators), axis=0)
     axes = [np.arange(-int(radius * d), int(radius * d) + 1) for d in dual]
     layers = []
-    for first in axes[0]:  # one layer after the other needs a small part of the memory
-        layer = np.stack(np.meshgrid([first], *axes[1:], indexing="ij"), axis=-1)
-        points = layer.reshape(-1, rank) @ generators
+    # Some layers after the others need a small part of the memory.
+    for some in np.array_split(axes[0], -(-int(np.prod([axis.size for axis in axes])) // BOX)):
+        box = np.stack(np.meshgrid(some, *axes[1:], indexing="ij"), axis=-1)
+        points = box.reshape(-1, rank) @ generators
         layers.append(points[(points**2).sum(axis=1) <= radius**2])
     return np.concatenate(layers)
 

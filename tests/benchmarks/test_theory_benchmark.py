@@ -16,7 +16,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.curves import learning_curves
 from diffclaims.theory.neurons import neurons
 from diffclaims.theory.spectrum import spectrum
-from tests.theory.hard import drawn, many_classes
+from tests.theory.hard import SEEDS, drawn, many_classes
 
 pytest.importorskip("pytest_benchmark")
 
@@ -126,12 +126,13 @@ def test_many_classes_with_centroids(benchmark, request, count, max_rank):
     record(benchmark, curves)
 
 
-def test_hard_mixtures(benchmark, request):
+@pytest.mark.parametrize("seed", SEEDS)
+def test_hard_mixtures(benchmark, request, seed):
     slow(request)
 
     def solved():
         spent, failures = [], 0
-        for mixture, model in drawn():
+        for mixture, model in drawn(seed):
             start = time.process_time()
             got = learning_curves(mixture, model, accuracy=1e-3, throw=False)
             spent.append(time.process_time() - start)

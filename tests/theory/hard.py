@@ -5,16 +5,18 @@ import numpy as np
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 
-COUNT, SEED = 200, 0
+COUNT = 200
+#: Rules and constants were chosen while looking at the first two lists; the third was drawn once, afterwards.
+SEEDS = (0, 20261128, 20261129)
 
 
 def log_uniform(rng, low, high, shape=None):
     return np.exp(rng.uniform(np.log(low), np.log(high), shape))
 
 
-def drawn():
+def drawn(seed=SEEDS[0]):
     """Return the pairs of a mixture and a model, the same ones each time."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     return [draw(rng) for _ in range(COUNT)]
 
 

@@ -1,12 +1,17 @@
 import numpy as np
 import pytest
 
+from diffclaims.errors import SolveFailed
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.theory.curves import default_training_times, learning_curves
-from tests.theory.hard import COUNT, drawn
+from tests.theory.hard import COUNT, SEEDS, drawn
 
 #: Far centroids (largest norm^2 33, 48, 61, 120 and 10) on which a spacing fixed in standard deviations failed.
 FAR = (16, 21, 23, 28, 42)
+#: Four and five classes with far centroids in as many directions, which reach 1.2e-3 and 1.1e-3 with the most types there are.
+OUT_OF_REACH = {(20261129, 116), (20261129, 165)}
+#: Lattices that reach 1e-5 in some seconds.
+TRUE = (16, 21, 23)
 #: The same mixtures drawn differently; the last has sampled types, whose points depend on the Gram matrix.
 LAWS = (16, 28, 42)
 
@@ -21,9 +26,24 @@ def test_far_centroids_converge(index):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("index", range(COUNT))
-def test_every_drawn_mixture_converges(index):
-    assert curves(*drawn()[index]).attrs["accuracy"] <= 1e-3
+def test_every_drawn_mixture_converges(seed, index):
+    if (seed, index) in OUT_OF_REACH:
+        with pytest.raises(SolveFailed, match=r"more than accuracy .* or simulate"):
+            curves(*drawn(seed)[index])
+        return
+    assert curves(*drawn(seed)[index]).attrs["accuracy"] <= 1e-3
+
+
+@pytest.mark.parametrize("index", TRUE)
+def test_the_stated_accuracy_is_true(index):
+    mixture, model = drawn()[index]
+    times = default_training_times(mixture, model, 40)
+    coarse, fine = curves(mixture, model, times), learning_curves(mixture, model, times, accuracy=1e-5)
+    moved = max(np.abs(coarse[v] - fine[v]).max() for v in ("test_loss", "train_loss"))
+    assert moved <= coarse.attrs["accuracy"] + fine.attrs["accuracy"]
+    assert fine.attrs["accuracy"] <= 1e-5
 
 
 def largest_move(mixture, model, other, order):
@@ -33,7 +53,9 @@ def largest_move(mixture, model, other, order):
     return moved, one.attrs["accuracy"] + two.attrs["accuracy"]
 
 
-@pytest.mark.parametrize("index", LAWS)
+@pytest.mark.parametrize(
+    "index", [i if i in LAWS else pytest.param(i, marks=pytest.mark.slow) for i in range(COUNT)]
+)
 def test_laws_hold_within_the_stated_accuracy(index):
     mixture, model = drawn()[index]
     k = mixture.n_classes
