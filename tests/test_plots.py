@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,3 +163,33 @@ def test_a_limit_at_infinity_ends_at_the_edge(orders):
     ax = plots.draw_orders(open_ended)
     for bar in ax.containers:
         assert np.isfinite(np.concatenate(bar.lines[2][0].get_segments())).all()
+
+
+def test_a_watched_training_is_marked_at_its_times():
+    one = ("weights", "class", "step", "sigma")
+    losses = xr.Dataset(
+        {
+            name: (one, np.full((1, 2, 3, 4), value))
+            for name, value in (("train_loss", 0.1), ("held_out_loss", 0.2))
+        },
+        {"weights": ["raw"], "class": [0, 1], "step": [0, 10, 100]},
+    )
+    status = xr.Dataset(
+        {
+            "state": ("class", ["learned", "memorized"]),
+            "n_train": ("class", [150, 15]),
+            "learned_at": ("class", [20.0, np.inf]),
+            "memorizing_at": ("class", [np.inf, 30.0]),
+            "memorized_at": ("class", [np.nan, 60.0]),
+        },
+        {"class": [0, 1]},
+        {"weights": "raw"},
+    )
+    watched = SimpleNamespace(status=lambda weights: status, losses=lambda: losses)
+    ax = plots.draw_monitor(watched)
+    marks = [(line.get_marker(), line.get_xdata()[0]) for line in ax.lines if len(line.get_xdata()) == 1]
+    assert marks == [("o", 20.0), ("^", 30.0), ("s", 60.0)]
+    assert all(
+        y == pytest.approx(0.2) for line in ax.lines if len(line.get_xdata()) == 1 for y in line.get_ydata()
+    )
+    assert ax.get_legend_handles_labels()[1][:2] == ["0: 150, learned", "1: 15, memorized"]

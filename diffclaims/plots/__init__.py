@@ -4,6 +4,7 @@ from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import N_POINTS, learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
 from diffclaims.plots.maps import draw_map
+from diffclaims.plots.monitor import draw_monitor
 from diffclaims.plots.orders import draw_class_order, draw_orders
 from diffclaims.plots.score_errors import draw_score_errors
 from diffclaims.plots.shares import draw_shares
@@ -17,6 +18,7 @@ __all__ = [
     "draw_convergence",
     "draw_error_rates",
     "draw_map",
+    "draw_monitor",
     "draw_orders",
     "draw_score_errors",
     "draw_shares",

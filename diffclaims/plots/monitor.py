@@ -1,0 +1,73 @@
+"""A watched training: losses of each class, and when it is learned and memorized."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Frame
+
+    from diffclaims.monitor import Monitor, Record
+from diffclaims.plots.style import COLORS, _frame
+
+_MARKERS = {
+    "learned_at": ("o", "learned"),
+    "memorizing_at": ("^", "memorizing"),
+    "memorized_at": ("s", "memorized"),
+}
+
+
+def draw_monitor(monitor: Monitor | Record, ax: Any = None, weights: str | None = None) -> Frame:
+    """Draw the losses of each class as they were measured, with its times on the held-out loss.
+
+    Parameters
+    ----------
+    monitor : Monitor or Record
+        Solid lines are held-out losses, dashed ones training losses, each the geometric mean over noise levels.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    weights : {"raw", "ema"}, optional
+        As `Record.status` has it.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    DiffclaimsError
+        When nothing was measured, or matplotlib is not installed.
+    """
+    status = monitor.status(weights)
+    losses = monitor.losses()[["train_loss", "held_out_loss"]].sel(weights=status.attrs["weights"])
+    losses = np.log(losses).mean("sigma")
+    ax = _frame(ax, (6.4, 3.8))
+    steps = losses["step"].values
+    for k, name in enumerate(status["class"].values):
+        color, one, row = COLORS[k % len(COLORS)], losses.isel({"class": k}), status.isel({"class": k})
+        held_out = one["held_out_loss"].values
+        label = f"{name}: {int(row['n_train'])}, {row['state'].item()}"
+        ax.plot(steps, np.exp(held_out), color=color, lw=1.8, label=label)
+        ax.plot(steps, np.exp(one["train_loss"].values), color=color, lw=1.2, ls="--")
+        for time, (marker, _) in _MARKERS.items():
+            at = float(row[time])
+            if np.isfinite(at):
+                height = np.exp(np.interp(np.log1p(at), np.log1p(steps), held_out))
+                ax.plot(at, height, marker, color=color, mec="white", ms=8)
+    for marker, meaning in _MARKERS.values():
+        ax.plot([], [], marker, color="0.4", label=meaning)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_yscale("log")
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss (solid: held-out, dashed: training)")
+    ax.legend(
+        title="class: images, state",
+        frameon=False,
+        fontsize=8,
+        title_fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+    )
+    return ax

@@ -1,0 +1,51 @@
+"""The examples of the page run by its commands, are short, and print what the monitor says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+STATES = ("not learned", "learned", "memorizing", "memorized")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_is_short_and_on_the_page(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+    assert f"python docs/examples/{path.name}" in PAGE
+    assert f"](examples/{path.name})" in PAGE
+    assert f"](img/example-{path.stem}.png)" in PAGE
+
+
+def test_commands_of_the_page_name_examples():
+    shown = re.findall(r"^ {4}python (docs/examples/\S+)", PAGE, re.MULTILINE)
+    assert set(shown) == {f"docs/examples/{p.name}" for p in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_runs(path, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    if "import diffusers" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("diffusers")
+    done = subprocess.run(
+        [sys.executable, str(path), str(tmp_path / "run")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(rf"^(\d+) +({'|'.join(STATES)}) ", done.stdout, re.MULTILINE)
+    assert len(rows) >= 3, done.stdout
+    assert done.stdout.splitlines()[-1].startswith(("no window", "not open yet", "open since", "closed at"))
+    assert (tmp_path / "run" / "picture.png").exists() == (find_spec("matplotlib") is not None)
