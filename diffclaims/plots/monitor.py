@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Frame
@@ -42,27 +43,35 @@ def draw_monitor(monitor: Monitor | Record, ax: Any = None, weights: str | None 
     """
     status = monitor.status(weights)
     losses = monitor.losses()[["train_loss", "held_out_loss"]].sel(weights=status.attrs["weights"])
-    losses = np.log(losses).mean("sigma")
-    ax = _frame(ax, (6.4, 3.8))
+    losses = xr.apply_ufunc(np.log, losses).mean("sigma")
+    frame: Frame = _frame(ax, (6.4, 3.8))
     steps = losses["step"].values
+    shown = set()
     for k, name in enumerate(status["class"].values):
-        color, one, row = COLORS[k % len(COLORS)], losses.isel({"class": k}), status.isel({"class": k})
+        one, row = losses.isel({"class": k}), status.isel({"class": k})
+        look: dict[str, Any] = {
+            "color": COLORS[k % len(COLORS)],
+            "alpha": 1.0 if k < len(COLORS) else 0.5,
+            "ms": 3,
+        }
         held_out = one["held_out_loss"].values
         label = f"{name}: {int(row['n_train'])}, {row['state'].item()}"
-        ax.plot(steps, np.exp(held_out), color=color, lw=1.8, label=label)
-        ax.plot(steps, np.exp(one["train_loss"].values), color=color, lw=1.2, ls="--")
-        for time, (marker, _) in _MARKERS.items():
+        frame.plot(steps, np.exp(held_out), ".-", lw=1.8, label=label, **look)
+        frame.plot(steps, np.exp(one["train_loss"].values), ".--", lw=1.2, **look)
+        for time, (marker, meaning) in _MARKERS.items():
             at = float(row[time])
             if np.isfinite(at):
                 height = np.exp(np.interp(np.log1p(at), np.log1p(steps), held_out))
-                ax.plot(at, height, marker, color=color, mec="white", ms=8)
+                frame.plot(at, height, marker, mec="white", **{**look, "ms": 8})
+                shown.add((marker, meaning))
     for marker, meaning in _MARKERS.values():
-        ax.plot([], [], marker, color="0.4", label=meaning)
-    ax.set_xscale("symlog", linthresh=1)
-    ax.set_yscale("log")
-    ax.set_xlabel("step")
-    ax.set_ylabel("loss (solid: held-out, dashed: training)")
-    ax.legend(
+        if (marker, meaning) in shown:
+            frame.plot([], [], marker, color="0.4", label=meaning)
+    frame.set_xscale("symlog", linthresh=1)
+    frame.set_yscale("log")
+    frame.set_xlabel("step")
+    frame.set_ylabel("loss (solid: held-out, dashed: training)")
+    frame.legend(
         title="class: images, state",
         frameon=False,
         fontsize=8,
@@ -70,4 +79,4 @@ def draw_monitor(monitor: Monitor | Record, ax: Any = None, weights: str | None 
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
     )
-    return ax
+    return frame
