@@ -18,6 +18,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
 from diffclaims.monitor.alike import differ
 from diffclaims.monitor.ask import Asked, askable
+from diffclaims.monitor.callbacks import Watch, hf_callback, lightning_callback
 from diffclaims.monitor.data import SPLITS, Data, digest
 from diffclaims.monitor.guard import alone, averaged, evaluating, random_state_kept
 from diffclaims.monitor.halves import with_half
@@ -26,6 +27,7 @@ from diffclaims.monitor.record import Record
 from diffclaims.monitor.references import references
 from diffclaims.monitor.samples import Pool, measure_samples
 from diffclaims.monitor.schedule import Account, Schedule
+from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
 from diffclaims.monitor.window import Window
 from diffclaims.problem.validate import Limit, at_least
@@ -67,6 +69,8 @@ class Monitor:
     half : path, optional
         Folder of another training on other samples, whose held-out samples are those of this one and the other way
         round: `status` then compares them.
+    sink : object, optional
+        Where each measurement is logged, by ``sink.log(dict, step)`` or as `log_to` has it.
     clock : callable
         Seconds that only grow.
 
@@ -90,12 +94,14 @@ class Monitor:
         features: Callable[[Floats], ArrayLike] | None = None,
         device: Any = None,
         half: str | os.PathLike[str] | None = None,
+        sink: Any = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _BUDGET.check("budget", budget)
         at_least(0).check("seed", seed)
         self.seed, self.conditional, self.device, self.half = seed, conditional, device, half
         self._features, self._clock = features, clock
+        self._log = None if sink is None else log_to(sink)
         self.data = Data.of(train, held_out, seed)
         self._about = self._describe()
         self._store = Store(folder)
@@ -178,6 +184,10 @@ class Monitor:
                 evaluating([denoiser, *([ema] if isinstance(ema, Denoiser) else [])], list(modules))
             )
             self._measure(step, denoiser, ema, samples, list(modules))
+            if self._log is not None:
+                began = self._clock()
+                self._log(self.record.scalars(), step)
+                self._schedule.account.book(log=self._clock() - began)
 
     def status(self, weights: str | None = None) -> xr.Dataset:
         """Return the state of every class at the last measurement; as `Record.status`."""
@@ -191,6 +201,14 @@ class Monitor:
     def losses(self) -> xr.Dataset:
         """Return losses and gaps by step, weights, class and noise level; as `Record.losses`."""
         return self.record.losses()
+
+    def as_lightning(self, denoiser: Any = None, ema: Any = None, *, stop: str | None = None) -> Any:
+        """Return a callback for Lightning's trainer, of the package that is imported; parameters of `Watch`."""
+        return lightning_callback(Watch(self, denoiser, ema, stop))
+
+    def as_hf(self, denoiser: Any = None, ema: Any = None, *, stop: str | None = None) -> Any:
+        """Return a callback for the trainer of transformers; parameters of `Watch`."""
+        return hf_callback(Watch(self, denoiser, ema, stop))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs, so that measurements and weights go on from the same step."""

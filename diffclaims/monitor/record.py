@@ -14,7 +14,14 @@ from scipy.stats import t
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.monitor.curves import ClassCurves
 from diffclaims.monitor.forecast import forecast
-from diffclaims.monitor.states import UNKNOWN, ClassStates, CopyEvidence, class_states, copy_evidence
+from diffclaims.monitor.states import (
+    UNKNOWN,
+    ClassStates,
+    CopyEvidence,
+    class_states,
+    copy_evidence,
+    last_state,
+)
 from diffclaims.monitor.store import Measurement, Store
 from diffclaims.monitor.window import Window, window
 from diffclaims.times.networks import least
@@ -145,6 +152,27 @@ class Record:
             attributes,
         )
 
+    def scalars(self, weights: str | None = None) -> dict[str, float]:
+        """Return what a tracker plots of the last measurement, without times and intervals, which take longer.
+
+        Returns
+        -------
+        dict
+            ``monitor/<class>/`` with ``state`` (0 to 3, from *not learned* to *memorized*, -1 for *unknown*),
+            ``generalization``, ``gap``, ``auc``, and ``train_loss`` and ``held_out_loss``, means over noise levels.
+        """
+        chosen = self.weights(weights)
+        found, classes = self.measurements(chosen), self.about["classes"]
+        out: dict[str, float] = {}
+        for k, name in enumerate(classes):
+            curves = self._curves(found[-1:], chosen, k)
+            states, columns = last_state(curves, self._copies(found, chosen, k)[-1])
+            loss = {s: self._by_class(found[-1:], chosen, s, "loss", k) for s in ("train", "held_out")}
+            values = {"state": states, **columns}
+            values |= {f"{s}_loss": float(x.mean()) for s, x in loss.items() if x.size}
+            out |= {f"monitor/{name}/{key}": value for key, value in values.items() if np.isfinite(value)}
+        return out
+
     def window(self, weights: str | None = None) -> Window:
         """Return the safe stopping window, or why there is none; as `status`."""
         chosen = self.weights(weights)
@@ -164,13 +192,19 @@ class Record:
         found, n_classes = self.measurements(weights), len(self.about["classes"])
         out = []
         for k in range(n_classes):
-            copies: list[CopyEvidence | None] = []
-            for m in found:
-                samples = m.info["samples"].get(weights)
-                new = None if samples is None else copy_evidence(m.step, samples, k, n_classes)
-                copies.append(new if new is not None else copies[-1] if copies else None)
+            copies = self._copies(found, weights, k)
             out.append(class_states(self._curves(found, weights, k), copies, seed=k))
         return out
+
+    def _copies(self, found: list[Measurement], weights: str, k: int) -> list[CopyEvidence | None]:
+        """Return what is known of copies of a class at each measurement."""
+        n_classes = len(self.about["classes"])
+        copies: list[CopyEvidence | None] = []
+        for m in found:
+            samples = m.info["samples"].get(weights)
+            new = None if samples is None else copy_evidence(m.step, samples, k, n_classes)
+            copies.append(new if new is not None else copies[-1] if copies else None)
+        return copies
 
     def _row(self, found: list[Measurement], weights: str, k: int, states: ClassStates) -> dict[str, Any]:
         about = self.about

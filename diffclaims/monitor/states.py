@@ -88,34 +88,56 @@ def class_states(curves: ClassCurves, copies: list[CopyEvidence | None], seed: i
     seed : int
         Of the resamplings.
     """
-    steps, n = curves.steps, curves.n
-    levels = np.array([0 if c is None else c.level for c in copies])
-    compared = np.array([c is not None and c.with_null for c in copies])
+    n = curves.n
+    p, states = _judged(curves, copies)
     why = ""
     if n == 0:
-        p = g = a = np.full(len(steps), np.nan)
         times = {name: np.full(1, np.nan) for name in ("learned_at", "memorizing_at", "memorized_at")}
         why = "no held-out samples, so that neither the held-out loss nor the gap can be measured"
     else:
-        memorizing = curves.memorizing()
-        p, g = curves.generalization(), memorizing.max(axis=1)
-        a = curves.memorized(memorizing).max(axis=1)
         times = curves.times(seed)
-    with np.errstate(invalid="ignore"):
-        rank = np.where(p >= LEARNED, 1, 0)
-        rank = np.where((g >= MEMORIZING) | (levels >= 1), 2, rank)
-        rank = np.where((a >= MEMORIZED) | (levels >= 2), 3, rank)
-    known = np.isfinite(p) & (compared | (n >= 2))
     if n == 1:
         why = "one held-out sample; the gap needs two or more"
     elif n and not np.isfinite(p[-1]):
         why = "no Gaussian is better than a trivial answer: there is nothing to learn that could be measured"
-    states = [STATES[r] if ok or r > 1 else UNKNOWN for r, ok in zip(rank, known, strict=True)]
     for name, limit in (("memorizing_at", 1), ("memorized_at", 2)):
         first = [c.step for c in copies if c is not None and c.level >= limit]
         if first:
             times[name] = np.fmin(times[name], first[0])
     return ClassStates(states, _columns(curves, n, p), times, "" if states[-1] != UNKNOWN else why)
+
+
+def last_state(curves: ClassCurves, copies: CopyEvidence | None) -> tuple[int, dict[str, float]]:
+    """Return the place among `STATES` of one measurement, -1 for unknown, and its numbers without intervals."""
+    p, states = _judged(curves, [copies])
+    place = -1 if states[0] == UNKNOWN else STATES.index(states[0])
+    if curves.n == 0:
+        return place, {}
+    gap, memorizing = curves.gap()[0], curves.memorizing()[0]
+    level = int(np.argmax(memorizing if np.isfinite(memorizing).any() else gap))
+    return place, {
+        "generalization": float(p[0]),
+        "gap": float(gap[level]),
+        "auc": float(curves.auc()[0, level]),
+    }
+
+
+def _judged(curves: ClassCurves, copies: list[CopyEvidence | None]) -> tuple[Floats, list[str]]:
+    """Return P and the state at each measurement."""
+    levels = np.array([0 if c is None else c.level for c in copies])
+    compared = np.array([c is not None and c.with_null for c in copies])
+    if curves.n == 0:
+        p = g = a = np.full(len(curves.steps), np.nan)
+    else:
+        memorizing = curves.memorizing()
+        p, g = curves.generalization(), memorizing.max(axis=1)
+        a = curves.memorized(memorizing).max(axis=1)
+    with np.errstate(invalid="ignore"):
+        rank = np.where(p >= LEARNED, 1, 0)
+        rank = np.where((g >= MEMORIZING) | (levels >= 1), 2, rank)
+        rank = np.where((a >= MEMORIZED) | (levels >= 2), 3, rank)
+    known = np.isfinite(p) & (compared | (curves.n >= 2))
+    return p, [STATES[r] if ok or r > 1 else UNKNOWN for r, ok in zip(rank, known, strict=True)]
 
 
 def _columns(curves: ClassCurves, n: int, p: Floats) -> dict[str, float]:
