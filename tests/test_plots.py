@@ -188,7 +188,7 @@ def test_a_watched_training_is_marked_at_its_times():
     watched = SimpleNamespace(status=lambda weights: status, losses=lambda: losses)
     ax = plots.draw_monitor(watched)
     marks = [(line.get_marker(), line.get_xdata()[0]) for line in ax.lines if len(line.get_xdata()) == 1]
-    assert marks == [("o", 20.0), ("^", 30.0), ("s", 60.0)]
+    assert marks == [("o", 21.0), ("^", 31.0), ("s", 61.0)]
     assert all(
         y == pytest.approx(0.2) for line in ax.lines if len(line.get_xdata()) == 1 for y in line.get_ydata()
     )

@@ -45,7 +45,7 @@ def draw_monitor(monitor: Monitor | Record, ax: Any = None, weights: str | None 
     losses = monitor.losses()[["train_loss", "held_out_loss"]].sel(weights=status.attrs["weights"])
     losses = xr.apply_ufunc(np.log, losses).mean("sigma")
     frame: Frame = _frame(ax, (6.4, 3.8))
-    steps = losses["step"].values
+    steps = 1 + losses["step"].values  # as times are found, in ln(1 + step)
     shown = set()
     for k, name in enumerate(status["class"].values):
         one, row = losses.isel({"class": k}), status.isel({"class": k})
@@ -59,17 +59,17 @@ def draw_monitor(monitor: Monitor | Record, ax: Any = None, weights: str | None 
         frame.plot(steps, np.exp(held_out), ".-", lw=1.8, label=label, **look)
         frame.plot(steps, np.exp(one["train_loss"].values), ".--", lw=1.2, **look)
         for time, (marker, meaning) in _MARKERS.items():
-            at = float(row[time])
+            at = 1 + float(row[time])
             if np.isfinite(at):
-                height = np.exp(np.interp(np.log1p(at), np.log1p(steps), held_out))
+                height = np.exp(np.interp(np.log(at), np.log(steps), held_out))
                 frame.plot(at, height, marker, mec="white", **{**look, "ms": 8})
                 shown.add((marker, meaning))
     for marker, meaning in _MARKERS.values():
         if (marker, meaning) in shown:
             frame.plot([], [], marker, color="0.4", label=meaning)
-    frame.set_xscale("symlog", linthresh=1)
+    frame.set_xscale("log")
     frame.set_yscale("log")
-    frame.set_xlabel("step")
+    frame.set_xlabel("1 + step")
     frame.set_ylabel("loss (solid: held-out, dashed: training)")
     frame.legend(
         title="class: images, state",
