@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffclaims.memorization.copies import Known
+from diffclaims.memorization.copies import RATIO, Known
 from diffclaims.memorization.distances import two_nearest, vectors
 from diffclaims.monitor.ask import BATCH, Asked
 from diffclaims.monitor.data import Data
@@ -69,6 +69,31 @@ class Pool:
         flat = vectors("train", x)
         return flat if self.features is None else vectors("features", np.asarray(self.features(flat)))
 
+    def sources(self, samples: NDArray[np.floating], classes: list[Any]) -> dict[str, list[float]]:
+        """Count the training samples that generated ones are nearest to, class by class.
+
+        Samples of a network that is hardly trained lie together: many of them say no more than one does.
+
+        Returns
+        -------
+        dict
+            ``n_sources``, different training samples, and ``copied_sources``, of each the share of its generated
+            samples that are copies by `gap_ratio`, summed.
+        """
+        known = self.known
+        if len(known.kept) < 2:
+            return {}
+        distance, nearest = two_nearest(self._vectors(samples), known.train[known.kept])
+        is_copy = distance[:, 0] < RATIO * distance[:, 1]
+        out: dict[str, list[float]] = {"n_sources": [], "copied_sources": []}
+        of = np.array([known.classes.index(c) for c in classes])
+        for k in range(len(known.classes)):
+            found, index = np.unique(nearest[of == k], return_inverse=True)
+            shares = np.bincount(index, is_copy[of == k]) / np.bincount(index) if len(found) else np.zeros(0)
+            out["n_sources"].append(float(len(found)))
+            out["copied_sources"].append(float(shares.sum()))
+        return out
+
     def nearest_class(self, samples: NDArray[np.floating]) -> list[Any]:
         """Return the class of the nearest training sample: for samples that no class was asked of."""
         nearest = two_nearest(self._vectors(samples), self._vectors(self.x))[1]
@@ -120,6 +145,7 @@ def measure_samples(asked: Asked, pool: Pool, levels: Floats, seed: int, *, labe
     found = pool.known.copies(samples, classes, seed=seed)
     out: dict[str, Any] = {str(name): [float(v) for v in found[name].values] for name in found.data_vars}
     rule = "the class that was asked for" if told else "the class of the nearest training sample"
+    out |= pool.sources(samples, classes)
     return {**out, "missing": found.attrs["missing"], "class_rule": rule, "pool_share": pool.share}
 
 

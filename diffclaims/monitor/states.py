@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact
+from scipy.stats import binomtest, fisher_exact
 
 from diffclaims.monitor.curves import ERROR, LEARNED, MEMORIZED, MEMORIZING, ClassCurves
 
@@ -45,10 +45,13 @@ def copy_evidence(step: float, samples: dict[str, Any], k: int, n_classes: int) 
         return None
     null = samples.get("gap_ratio_null", [np.nan] * n_classes)[k]
     held, pool = samples["n_held_out"][k], samples["pool_share"]
+    # Generated samples with the same nearest training sample count as one.
+    sources, copied = round(samples["n_sources"][k]), round(samples["copied_sources"][k])
     if not held or not np.isfinite(null):
         # Without anything to compare with: no more than a third are nearest by that factor in any dimension.
-        return CopyEvidence(step, 2 * (samples["gap_ratio_low"][k] > MANY_COPIES * pool), False)
-    table = [[round(share * n), round((1 - share) * n)], [round(null * held), round((1 - null) * held)]]
+        low = float(binomtest(copied, sources).proportion_ci(0.95, method="exact").low)
+        return CopyEvidence(step, 2 * (low > MANY_COPIES * pool), False)
+    table = [[copied, sources - copied], [round(null * held), round((1 - null) * held)]]
     beyond = fisher_exact(table, alternative="greater").pvalue < ERROR / n_classes
     # Copies of training samples that are not in the pool are not seen.
     excess = (share - null) / pool

@@ -103,8 +103,8 @@ def _reason(
         learned = "not learned yet" if np.isinf(start) else f"learned at step {start:.0f} only"
         when = "from the start" if stop <= 0 else f"from step {stop:.0f} on"
         if early == late:
-            return False, f"no window: {early} is memorized {when} and {learned}"
-        return False, f"no window: {early} is memorized {when}, while {late} is {learned}"
+            return False, f"no window: {early} is being memorized {when} and {learned}"
+        return False, f"no window: {early} is being memorized {when}, while {late} is {learned}"
     return (
         False,
         f"closed at step {stop:.0f}, when {early} began to be memorized; it was open from step {start:.0f}",

@@ -30,7 +30,7 @@ def test_the_class_of_few_images_is_memorized_first(plain):
     assert (status.label_gain_low > 0).all()
     assert "no help" not in status.attrs["missing"]
     assert not plain.window().open
-    assert "7 is memorized" in plain.window().reason
+    assert "7 is being memorized" in plain.window().reason
 
 
 def test_stopped_early_nothing_is_memorized_nor_learned(data, tmp_path):

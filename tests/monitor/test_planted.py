@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from diffclaims import Monitor, denoisers  # noqa: E402
 from tests.denoisers import planted  # noqa: E402
 from tests.denoisers.test_conventions import CONVENTIONS  # noqa: E402
+from tests.monitor import training  # noqa: E402
 
 MIXTURE = planted.Mixture()
 TRAIN, HELD_OUT = MIXTURE.draw(200, seed=1), MIXTURE.draw(200, seed=2)
@@ -95,7 +96,7 @@ def test_one_class_is_memorized_and_another_is_not(tmp_path):
     assert monitor.status().state.values.tolist() == ["learned", "memorized", "learned"]
     window = monitor.window()
     assert not window.open
-    assert "1 is memorized from the start" in window.reason
+    assert "1 is being memorized from the start" in window.reason
 
 
 def test_noise_of_the_answer_is_no_memory(tmp_path):
@@ -122,3 +123,18 @@ def test_the_false_alarms_are_as_rare_as_stated(tmp_path):
         monitor.measure(0, denoisers.from_x0(MIXTURE), samples=False)
         states += monitor.status().state.values.tolist()
     assert np.isin(states, ["memorizing", "memorized"]).sum() <= 3
+
+
+def test_samples_that_lie_together_are_no_copies(tmp_path):
+    """Those of an untrained network: near a training sample by chance, they all are at once."""
+    train, held_out = training.data(1), training.data(2)
+    states, shares = [], []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        monitor = Monitor(tmp_path / str(seed), train=train, held_out=held_out, budget=1)
+        monitor.measure(0, denoisers.from_x0(training.Net()), samples=True)
+        status = monitor.status()
+        states += status.state.values.tolist()
+        shares.append(float(np.nanmax(status.gap_ratio.values)))
+    assert max(shares) > 0.9
+    assert np.isin(states, ["memorizing", "memorized"]).sum() <= 2
