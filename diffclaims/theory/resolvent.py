@@ -210,22 +210,35 @@ class Equations:
             phi_d = np.einsum("j,rnjk,njk->nrk", m.fractions, diagonal, d_sigma)
             om_y = np.einsum("j,kj,rnjk->nkr", m.fractions, m.variances, diagonal)
             om_d = -np.einsum("j,kj,njkl,njl->nkl", m.fractions, m.variances, s.om**2, d_sigma)
-        weight, pairs, upper = self._slope_averages
-        q2 = s.q[:, :: self._stride] ** 2 * weight
         size = r + k
-        g = np.empty((count, size, size), dtype=complex)
-        # Real times real: a complex product would first copy the real factor as a complex one.
-        g[:, upper[0], upper[1]] = q2.real @ pairs.T + 1j * (q2.imag @ pairs.T)
-        g[:, upper[1], upper[0]] = g[:, upper[0], upper[1]]
-        move = np.zeros((count, size, size), dtype=complex)  # d(phi_r, zeta_k) / d(y, delta)
-        move[:, :r, :r] = phi_y
-        move[:, :r, r:] = phi_d
-        move[:, np.arange(r, size), np.arange(r, size)] = d_zeta
-        jacobian = -(g @ move)
+        if self.neurons.n_types == 1:
+            # One type has products of rank 1, which need no matrices.
+            cross = self._cross[:, 0]
+            slope = np.concatenate([phi_y[:, 0], phi_d[:, 0] + cross[r:] / cross[0] * d_zeta], axis=1)
+            slope *= (-model.psi_p * cross[0]) * s.q**2
+            jacobian = cross[:, None] * slope[:, None, :]
+        else:
+            g = self._products(s)
+            move = np.zeros((count, size, size), dtype=complex)  # d(phi_r, zeta_k) / d(y, delta)
+            move[:, :r, :r] = phi_y
+            move[:, :r, r:] = phi_d
+            move[:, np.arange(r, size), np.arange(r, size)] = d_zeta
+            jacobian = -(g @ move)
         jacobian[:, r:, :r] += e2 * om_y
         jacobian[:, r:, r:] += e2 * om_d
         jacobian[:, r:] /= model.psi_n
         return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+
+    def _products(self, s: State) -> Complex:
+        """``psi_p E[q^2 f g]`` of all f and g in (p, v2), shape (N, r + K, r + K)."""
+        weight, pairs, upper = self._slope_averages
+        q2 = s.q[:, :: self._stride] ** 2 * weight
+        size = self.rank + self.mixture.n_classes
+        g = np.empty((s.z.size, size, size), dtype=complex)
+        # Real times real: a complex product would first copy the real factor as a complex one.
+        g[:, upper[0], upper[1]] = q2.real @ pairs.T + 1j * (q2.imag @ pairs.T)
+        g[:, upper[1], upper[0]] = g[:, upper[0], upper[1]]
+        return g
 
     @property
     def _stride(self) -> int:

@@ -8,7 +8,7 @@ from tests.theory.hard import COUNT, SEEDS, drawn
 
 #: Far centroids (largest norm^2 33, 48, 61, 120 and 10) on which a spacing fixed in standard deviations failed.
 FAR = (16, 21, 23, 28, 42)
-#: Four and five classes with far centroids in as many directions, which reach 1.2e-3 and 1.1e-3 with the most types there are.
+#: Four and five classes, far in as many directions: the most types there are reach 1.2e-3 and 1.1e-3.
 OUT_OF_REACH = {(20261129, 116), (20261129, 165)}
 #: Lattices that reach 1e-5 in some seconds.
 TRUE = (16, 21, 23)
