@@ -8,14 +8,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from diffclaims import finite, theory
 from diffclaims.advice.forecast import GENERALIZED, MEMORIZED, N_TIMES
 from diffclaims.advice.measure import Measured, measure, shrink
 from diffclaims.advice.samples import Samples
 from diffclaims.errors import InvalidInput
+from diffclaims.finite.curves import learning_curves
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.moments import mixture_of
+from diffclaims.theory.curves import default_training_times
 from diffclaims.times.learning import learning_times
 
 Floats = NDArray[np.float64]
@@ -74,9 +75,9 @@ def at_size(
         own = rng.permutation(small.members(k))[: int(np.ceil(n * share)) + MOST_TESTED]
         rows.append(samples.rows(np.sort(own)))
         labels += [moments.classes[k]] * own.size
-    curves = finite.learning_curves(
+    curves = learning_curves(
         (mixture, model),
-        theory.default_training_times(mixture, model, N_TIMES),
+        default_training_times(mixture, model, N_TIMES),
         x=np.concatenate(rows),
         labels=labels,
         seeds=range(seed, seed + SEEDS),

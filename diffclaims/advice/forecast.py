@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from diffclaims import theory
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.theory.curves import default_training_times, learning_curves
 from diffclaims.times.learning import learning_times
 
 Floats = NDArray[np.float64]
@@ -34,9 +34,9 @@ def curves(
     times: Floats | None = None,
 ) -> xr.Dataset:
     """Return the learning curves of the theory, by default at times that span all of learning."""
-    times = theory.default_training_times(mixture, model, N_TIMES) if times is None else times
+    times = default_training_times(mixture, model, N_TIMES) if times is None else times
     accuracy = ACCURACY if max_rank is None else None
-    return theory.learning_curves(mixture, model, times, accuracy=accuracy, max_rank=max_rank)
+    return learning_curves(mixture, model, times, accuracy=accuracy, max_rank=max_rank)
 
 
 @dataclass(frozen=True, eq=False)
