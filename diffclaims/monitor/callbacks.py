@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffclaims.denoisers.denoiser import Denoiser
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.extras import need
 from diffclaims.monitor.states import STATES
-
-if TYPE_CHECKING:
-    from diffclaims.monitor.monitor import Monitor
 
 #: Two packages with a `Callback` each; a trainer knows its own.
 _LIGHTNING = ("lightning.pytorch", "pytorch_lightning")
@@ -26,6 +23,7 @@ class Watch:
     Parameters
     ----------
     monitor : Monitor
+        Not imported here, for it imports this file.
     denoiser : Denoiser, or callable ``(model) -> Denoiser``, optional
         The attribute ``denoiser`` of the model that is trained, by default.
     ema : as `Monitor.measure` has it, optional
@@ -33,7 +31,7 @@ class Watch:
         Stop the training when a class gets that far.
     """
 
-    def __init__(self, monitor: Monitor, denoiser: Any, ema: Any, stop: str | None) -> None:
+    def __init__(self, monitor: Any, denoiser: Any, ema: Any, stop: str | None) -> None:
         if stop is not None and stop not in _STOPS:
             raise InvalidInput.of("stop", stop, f"be one of {', '.join(_STOPS)}", "leave it out to go on")
         if denoiser is not None and not callable(denoiser) and not isinstance(denoiser, Denoiser):
@@ -73,7 +71,7 @@ def lightning_callback(watch: Watch) -> Any:
             self._see(trainer, pl_module)
 
         def state_dict(self) -> dict[str, Any]:
-            return watch.monitor.state_dict()
+            return dict(watch.monitor.state_dict())
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             watch.monitor.load_state_dict(state_dict)
