@@ -16,6 +16,7 @@ import numpy as np
 from diffclaims.advice.folder import of_folder
 from diffclaims.advice.samples import Samples, of_arrays
 from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.extras import object_of
 from diffclaims.unet.data.data_set import DATA_VARIABLE, DataSet, LabelledImages
 from diffclaims.unet.data.registry import BUILT_IN, data_set
 
@@ -64,13 +65,8 @@ def _named(name: str, classes: Sequence[Any] | None, root: str | None) -> Sample
     if _letters(name) in known:
         return of_object(data_set(known[_letters(name)]), name, root)
     if ":" in name:
-        module, _, attribute = name.partition(":")
         sys.path.insert(0, os.getcwd())
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise InvalidInput.of("DATA", name, "name an object that can be imported", str(error)) from error
-        return of_object(found, name, root)
+        return of_object(object_of("DATA", name), name, root)
     if name.isidentifier():
         return of_object(_torchvision(name, root), name, root)
     raise InvalidInput.of(

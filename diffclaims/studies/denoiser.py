@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffclaims.errors import InvalidInput
-from diffclaims.subjects.registry import object_of
+from diffclaims.extras import object_of
 from diffclaims.terminal import rendered, table
 
 if TYPE_CHECKING:

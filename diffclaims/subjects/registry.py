@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
+from diffclaims.extras import object_of
 
 if TYPE_CHECKING:
     from diffclaims.api.subject import Subject
@@ -202,35 +203,3 @@ def _object(entry: Entry) -> Subject:
         if not hasattr(found, attribute):
             raise SubjectInvalid(f"subject {entry.target!r} has no attribute {attribute!r}")
     return cast("Subject", found)
-
-
-def object_of(what: str, target: str) -> object:
-    """Import a user's object.
-
-    Parameters
-    ----------
-    what : str
-        What it is, for messages.
-    target : str
-        ``"package.module:OBJECT"``.
-
-    Raises
-    ------
-    InvalidInput
-        When the module cannot be imported or has no such object.
-    """
-    module_name, _, path = target.partition(":")
-    importable = "name a module that can be imported"
-    try:
-        found: object = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        fix = f"no module {error.name!r} was found"
-        raise InvalidInput.of(what, target, importable, fix) from error
-    except Exception as error:
-        raise InvalidInput.of(what, target, importable, f"importing it raised {error!r}") from error
-    for part in path.split("."):
-        if not part or not hasattr(found, part):
-            missing = f"{module_name} has no {part or 'object named after the colon'!r}"
-            raise InvalidInput.of(what, target, "have the form package.module:OBJECT", missing)
-        found = getattr(found, part)
-    return found

@@ -192,6 +192,13 @@ def test_bad_files_and_folders_get_a_sentence(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_an_object_whose_module_breaks_gets_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "breaks_on_import.py").write_text("raise ValueError('boom')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=r"importing it raised ValueError\('boom'\)"):
+        samples_of("breaks_on_import:DATA")
+
+
 def test_without_pillow_a_folder_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.png").write_bytes(b"")

@@ -55,7 +55,7 @@ def test_each_states_what_a_user_must_know(name):
     [
         ("digit", "did you mean 'digits'"),
         ("no_such_module:DATA", "be imported"),
-        ("diffclaims.unet.data.digits:OTHER", "has no such 'OTHER'"),
+        ("diffclaims.unet.data.digits:OTHER", "has no 'OTHER'"),
     ],
 )
 def test_an_unknown_data_set_is_refused(name, message):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 
 from diffclaims.errors import InvalidInput
+from diffclaims.extras import object_of
 from diffclaims.unet.data.data_set import DataSet
 
 #: What is used where no data set is named.
@@ -32,19 +32,14 @@ def data_set(name: str) -> DataSet:
         For an unknown name, or an object that is no `DataSet`.
     """
     target = f"{BUILT_IN[name]}:DATA" if name in BUILT_IN else name
-    module, colon, attribute = target.partition(":")
-    if not colon:
+    if ":" not in target:
         near = difflib.get_close_matches(name, BUILT_IN, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InvalidInput.of(
             "dataset", name, f"be one of {', '.join(BUILT_IN)}, or package.module:OBJECT", f"{hint}choose one"
         )
-    try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except ImportError as error:
-        raise InvalidInput.of("dataset", name, "name a module that can be imported", str(error)) from error
+    found = object_of("dataset", target)
     if not isinstance(found, DataSet):
-        raise InvalidInput.of(
-            "dataset", name, "name a diffclaims.unet.data.DataSet", f"{module} has no such {attribute!r}"
-        )
+        limit = "name a diffclaims.unet.data.DataSet"
+        raise InvalidInput.of("dataset", name, limit, f"it is a {type(found).__name__}: name another object")
     return found
