@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.names import Name, labels_of, names_of
+from diffclaims.problem.validate import unmasked
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +106,7 @@ def of_arrays(x: Any, y: Any, source: str, classes: Sequence[Any] | None = None)
     values = _array(x)
     if y is None:
         raise InvalidInput.of("y", None, "hold the class of each sample", "give labels beside the samples")
-    labels = labels_of(_unmasked("y", y) if isinstance(y, np.ma.MaskedArray) else y)
+    labels = labels_of(unmasked("y", y))
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.shape != values.shape[:1]:
         raise InvalidInput.of(
@@ -131,8 +132,7 @@ def of_arrays(x: Any, y: Any, source: str, classes: Sequence[Any] | None = None)
 
 def _array(x: Any) -> Any:
     """Samples as an array that can be read at positions; a memory map stays one."""
-    if isinstance(x, np.ma.MaskedArray):
-        x = _unmasked("x", x)
+    x = unmasked("x", x)
     if isinstance(x, list | tuple):
         shapes = sorted({np.shape(one) for one in x}, key=str)
         if len(shapes) > 1:
@@ -148,19 +148,6 @@ def _array(x: Any) -> Any:
             "give one row, or one image, for each sample",
         )
     return array
-
-
-def _unmasked(name: str, value: np.ma.MaskedArray[Any, Any]) -> ArrayLike:
-    """The numbers of a masked array of which none is masked."""
-    masked = int(np.ma.getmaskarray(value).sum())
-    if masked:
-        raise InvalidInput.of(
-            name,
-            f"<masked array with {masked} masked entries>",
-            "have none masked",
-            "leave out those samples",
-        )
-    return np.asarray(value.data)
 
 
 def most_dims(n_classes: int) -> int:

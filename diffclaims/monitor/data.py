@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.names import Name, labels_of
+from diffclaims.problem.validate import unmasked
 
 Floats = NDArray[np.floating]
 
@@ -43,6 +44,7 @@ class Split:
     def of(cls, name: str, given: Any) -> Split:
         """Check ``(x, y)``, or x alone for samples of one class."""
         x, y = given if isinstance(given, tuple | list) and len(given) == 2 else (given, None)
+        x, y = unmasked(f"x of {name}", x), unmasked(f"y of {name}", y)
         shape = tuple(getattr(x, "shape", ()))
         if len(shape) < 2 or 0 in shape:
             shown = f"<{type(x).__name__} of shape {shape}>"

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.names import Name, labels_of, names_of
-from diffclaims.problem.validate import probabilities
+from diffclaims.problem.validate import probabilities, unmasked
 
 Floats = NDArray[np.float64]
 #: Gives the samples at some positions, as doubles of shape (m, d).
@@ -130,7 +130,7 @@ def mixture_of(
 
 def _checked(x: ArrayLike, labels: ArrayLike, n_types: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return samples and labels as arrays, or say what is wrong with them."""
-    data = np.asarray(x)
+    data = np.asarray(unmasked("x", x))
     if data.ndim != 2 or data.dtype.kind not in "biuf" or 0 in data.shape:
         raise InvalidInput.of(
             "x",

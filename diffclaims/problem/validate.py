@@ -20,6 +20,7 @@ SUM_TOLERANCE = 1e-9
 
 def numbers(name: str, value: ArrayLike) -> Floats:
     """Return finite real numbers, at least one."""
+    value = unmasked(name, value)
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -29,6 +30,23 @@ def numbers(name: str, value: ArrayLike) -> Floats:
     if not np.isfinite(array).all():
         raise InvalidInput.of(name, value, "be finite", "remove NaN and infinity")
     return array
+
+
+def unmasked(name: str, value: Any) -> Any:
+    """Return the numbers of a masked array in which none is masked; anything else as it is.
+
+    Raises
+    ------
+    InvalidInput
+        Where an entry is masked: it would be read as a number.
+    """
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    masked = int(np.ma.getmaskarray(value).sum())
+    if masked:
+        shown = f"<masked array with {masked} masked entries>"
+        raise InvalidInput.of(name, shown, "have none masked", "fill them, or leave them out")
+    return np.asarray(value.data)
 
 
 def probabilities(name: str, value: ArrayLike) -> Floats:
@@ -60,7 +78,11 @@ class Limit:
 
     def check(self, name: str, value: object) -> None:
         """Refuse a value beyond the limit."""
-        if not self.holds(value):
+        try:
+            holds = bool(self.holds(value))
+        except (TypeError, ValueError):  # a value of another kind
+            holds = False
+        if not holds:
             raise InvalidInput.of(name, value, self.text, self.fix)
 
 
