@@ -175,11 +175,13 @@ class Known:
         """What is counted against all different training samples; empty where there is only one."""
         if len(self.kept) < 2:
             return {}
+        is_copy, nearest, distance = self.nearest(samples)
+        return {"gap_ratio": is_copy, "auth_pct": distance >= self.spacing[nearest]}
+
+    def nearest(self, samples: Floats) -> tuple[Booleans, NDArray[np.intp], Floats]:
+        """Of each sample whether it is a copy by `gap_ratio`, which different training sample is nearest, how far."""
         distance, nearest = two_nearest(samples, self.train[self.kept])
-        return {
-            "gap_ratio": distance[:, 0] < RATIO * distance[:, 1],
-            "auth_pct": distance[:, 0] >= self.spacing[nearest],
-        }
+        return distance[:, 0] < RATIO * distance[:, 1], nearest, distance[:, 0]
 
 
 def _of_class(

@@ -77,8 +77,7 @@ def _differences(
     """ln loss where a sample was not trained on less that where it was, shape (L, n), over common samples."""
     keys, values = [], []
     for record, measurement, split in (unseen, seen):
-        sizes = record.about["chosen"][split]
-        own = slice(sum(sizes[:k]), sum(sizes[: k + 1]))
+        own = record.class_slice(split, k)
         keys.append(record.store.reference()[f"{split}_keys"][own])
         values.append(measurement.arrays[f"{weights}_{split}_log"][:, own].astype(np.float64))
     _, i, j = np.intersect1d(keys[0], keys[1], return_indices=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.monitor.curves import ClassCurves
+from diffclaims.monitor.curves import LEARNED, ClassCurves
 from diffclaims.monitor.forecast import forecast
 from diffclaims.monitor.states import (
     UNKNOWN,
@@ -218,7 +218,7 @@ class Record:
             "state": states.states[-1],
             "since": steps[i],
             "since_after": steps[i - 1] if i else -1,
-            "learned": bool(columns["generalization"] >= 0.8),
+            "learned": bool(columns["generalization"] >= LEARNED),
             **columns,
             "gap_level": np.nan if np.isnan(level) else about["levels"][int(level)],
         }
@@ -249,7 +249,7 @@ class Record:
         """
         m = next((m for m in reversed(found) if f"{weights}_wrong_1" in m.arrays), None)
         names = ("label_gain", "label_gain_low", "label_gain_high")
-        own = self._class_slice("held_out", k)
+        own = self.class_slice("held_out", k)
         if m is None or own.stop - own.start < 2:
             return dict.fromkeys(names, np.nan)
         right = m.arrays[f"{weights}_held_out_log"][:, own]
@@ -259,19 +259,20 @@ class Record:
         mean = float(gain.mean())
         return dict(zip(names, (mean, mean - half, mean + half), strict=True))
 
-    def _class_slice(self, split: str, k: int) -> slice:
+    def class_slice(self, split: str, k: int) -> slice:
+        """Return where the measured samples of a class stand among those of a split."""
         sizes = self.about["chosen"][split]
         return slice(sum(sizes[:k]), sum(sizes[: k + 1]))
 
     def _by_class(self, found: list[Measurement], weights: str, split: str, kind: str, k: int) -> Floats:
         """One class's values, shape (T, L, n)."""
-        own = self._class_slice(split, k)
+        own = self.class_slice(split, k)
         blocks = [m.arrays[f"{weights}_{split}_{kind}"][:, own] for m in found]
         return np.stack(blocks).astype(np.float64)
 
     def _curves(self, found: list[Measurement], weights: str, k: int) -> ClassCurves:
         about, reference = self.about, self.store.reference()
-        part = {split: self._class_slice(split, k) for split in ("train", "held_out")}
+        part = {split: self.class_slice(split, k) for split in ("train", "held_out")}
         # A network that once answered differently by label is held to what Gaussians know that are told the class.
         told = any(m.info["labels_matter"].get(weights, False) for m in found)
         values = {

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffclaims.memorization.copies import RATIO, Known
+from diffclaims.errors import InvalidInput
+from diffclaims.memorization.copies import Known
 from diffclaims.memorization.distances import two_nearest, vectors
 from diffclaims.monitor.ask import BATCH, Asked
 from diffclaims.monitor.data import Data
@@ -67,7 +68,14 @@ class Pool:
 
     def _vectors(self, x: NDArray[np.floating]) -> Floats:
         flat = vectors("train", x)
-        return flat if self.features is None else vectors("features", np.asarray(self.features(flat)))
+        if self.features is None:
+            return flat
+        found = vectors("features", np.asarray(self.features(flat)))
+        if len(found) != len(flat):
+            raise InvalidInput.of(
+                "features", f"<{len(found)} rows>", f"give {len(flat)} rows", "keep one a sample"
+            )
+        return found
 
     def sources(self, samples: NDArray[np.floating], classes: list[Any]) -> dict[str, list[float]]:
         """Count the training samples that generated ones are nearest to, class by class.
@@ -83,8 +91,7 @@ class Pool:
         known = self.known
         if len(known.kept) < 2:
             return {}
-        distance, nearest = two_nearest(self._vectors(samples), known.train[known.kept])
-        is_copy = distance[:, 0] < RATIO * distance[:, 1]
+        is_copy, nearest, _ = known.nearest(self._vectors(samples))
         out: dict[str, list[float]] = {"n_sources": [], "copied_sources": []}
         of = np.array([known.classes.index(c) for c in classes])
         for k in range(len(known.classes)):

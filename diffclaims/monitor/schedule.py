@@ -121,7 +121,7 @@ class Schedule:
     def due(self, step: int) -> bool:
         """Whether to measure at this step."""
         self.account.start()
-        on_grid = int(GRID[np.searchsorted(GRID, step, side="right") - 1])
+        on_grid = _on_grid(step)
         if on_grid <= self.last:
             return False
         # Losses alone would spend what samples need, which then were never made.
@@ -148,7 +148,7 @@ class Schedule:
 
     def measured(self, step: int, **costs: float) -> None:
         """Count a measurement: seconds of ``losses``, and of ``samples`` where there were any."""
-        on_grid = int(GRID[np.searchsorted(GRID, step, side="right") - 1])
+        on_grid = _on_grid(step)
         if self._waiting is not None and self._waiting != on_grid:
             self.left_out.append(self._waiting)
         self._waiting = None
@@ -169,3 +169,8 @@ class Schedule:
         self.last, self.since_samples = last, int(state["since_samples"])
         self.left_out = [int(s) for s in state["left_out"] if s < last]
         self.account.restore(state["account"])
+
+
+def _on_grid(step: int) -> int:
+    """Return the last step of the grid up to some step."""
+    return int(GRID[np.searchsorted(GRID, step, side="right") - 1])

@@ -74,7 +74,9 @@ class Store:
         write_atomic(self.folder / ABOUT, lambda p: p.write_text(json.dumps(about, indent=1)))
 
     def check(self, about: dict[str, Any]) -> None:
-        """Refuse a folder of another training."""
+        """Refuse a folder of another training, and what is none."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise MonitorRefused(f"{self.folder} is a file: name a folder, which need not exist yet")
         there = self.about()
         if there is None:
             return

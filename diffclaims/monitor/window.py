@@ -21,6 +21,7 @@ class Window:
     ----------
     open : bool
         Whether the last measurement lies in it.
+    reason : str
     start, stop : float
         Steps; +inf where they are not reached, NaN where nothing is known.
     start_low, start_high, stop_low, stop_high : float
@@ -28,7 +29,6 @@ class Window:
     certainty : float
         Share of resamplings in which there is a window, as far as one can see by now: the start is reached before the
         stop, or neither is reached.
-    reason : str
     next_event : str
         What comes next at the present rate; empty where nothing is on its way.
     next_step, next_seconds : float
@@ -36,14 +36,14 @@ class Window:
     """
 
     open: bool
-    start: float
-    stop: float
-    start_low: float
-    start_high: float
-    stop_low: float
-    stop_high: float
-    certainty: float
     reason: str
+    start: float = float("nan")
+    stop: float = float("nan")
+    start_low: float = float("nan")
+    start_high: float = float("nan")
+    stop_low: float = float("nan")
+    stop_high: float = float("nan")
+    certainty: float = float("nan")
     next_event: str = ""
     next_step: float = float("nan")
     next_seconds: float = float("nan")
@@ -64,19 +64,8 @@ def window(times: Mapping[Name, Mapping[str, Floats]], now: float) -> Window:
         for c, t in times.items()
         if not np.isnan(t["learned_at"]).any() and not np.isnan(t["memorizing_at"]).any()
     }
-    nan = float("nan")
     if not known:
-        return Window(
-            False,
-            nan,
-            nan,
-            nan,
-            nan,
-            nan,
-            nan,
-            nan,
-            "no window: no class has held-out samples to judge it by",
-        )
+        return Window(False, "no window: no class has held-out samples to judge it by")
     names = list(known)
     starts = np.array([known[c]["learned_at"] for c in names])
     stops = np.array([known[c]["memorizing_at"] for c in names])
@@ -88,7 +77,7 @@ def window(times: Mapping[Name, Mapping[str, Floats]], now: float) -> Window:
         reason += f"; not counted, since unknown: {', '.join(left)}"
     some = (start < stop) | (np.isinf(start) & np.isinf(stop))
     (a, b), (c, d) = (np.quantile(x[1:], [0.025, 0.975], method="nearest").tolist() for x in (start, stop))
-    return Window(is_open, float(start[0]), float(stop[0]), a, b, c, d, float(some[1:].mean()), reason)
+    return Window(is_open, reason, float(start[0]), float(stop[0]), a, b, c, d, float(some[1:].mean()))
 
 
 def _reason(

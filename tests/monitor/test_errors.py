@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from diffclaims import DiffclaimsError, InvalidInput, Monitor, denoisers  # noqa: E402
-from diffclaims.monitor import Record  # noqa: E402
+from diffclaims.monitor import MonitorRefused, Record  # noqa: E402
 from tests.denoisers import planted  # noqa: E402
 
 MIXTURE = planted.Mixture()
@@ -34,12 +34,30 @@ def watched(folder, train=TRAIN, held_out=HELD_OUT, **options):
         ({"train": (X, Y + 0.5)}, "be integers or strings"),
         ({"budget": 0}, "budget must lie above 0 and at most at 1"),
         ({"budget": 5}, "budget must lie above 0 and at most at 1"),
+        ({"budget": "much"}, "budget must lie above 0 and at most at 1"),
+        ({"train": (np.ma.masked_greater(X.numpy(), 0), Y)}, "x of train must have none masked"),
+        ({"held_out": (XV, np.ma.masked_equal(YV.numpy(), 1))}, "y of held_out must have none masked"),
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )
 def test_what_cannot_be_watched(given, message, tmp_path):
     with pytest.raises(InvalidInput, match=message):
         Monitor(tmp_path, **{"train": TRAIN, "held_out": HELD_OUT, **given})
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = tmp_path / "run"
+    path.write_text("here already")
+    with pytest.raises(MonitorRefused, match="is a file: name a folder"):
+        watched(path)
+    assert path.read_text() == "here already"
+
+
+def test_features_keep_one_row_a_sample(tmp_path):
+    monitor = watched(tmp_path, features=lambda flat: flat[:3])
+    with pytest.raises(InvalidInput, match=r"features = '<3 rows>': features must give \d+ rows"):
+        monitor.measure(0, X0, samples=True)
+    assert monitor.record.store.steps() == []
 
 
 class Linear(torch.nn.Module):
