@@ -61,11 +61,6 @@ def record(folder: Path, experiment: Experiment, dataset: xr.Dataset, *, name: s
     return path
 
 
-def has_recordings(folder: Path) -> bool:
-    """Whether a folder holds recordings."""
-    return folder.is_dir() and any(folder.glob("*.nc"))
-
-
 def compact(dataset: xr.Dataset) -> xr.Dataset:
     """Leave out of a "speciation" dataset of two classes what its return probabilities say already.
 

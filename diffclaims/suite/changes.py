@@ -75,7 +75,7 @@ def _change(path: Path, old: Path, new: Path) -> Change | None:
     if old.read_bytes() == new.read_bytes():
         return None
     try:
-        schemas = {str(storage.read_groups(file)["/"].attrs.get("schema")) for file in (old, new)}
+        schemas = {str(storage.read_once(file)["/"].attrs.get("schema")) for file in (old, new)}
         if schemas != {baselines.SCHEMA}:
             # Recordings, maps and studies lie beside baselines, and say nothing of their errors in one form.
             return Change(path, "other", (Difference(" and ".join(sorted(schemas)), "has other contents"),))

@@ -195,7 +195,7 @@ def learning_curves(
         raise InvalidInput.of("accuracy", accuracy, "be above 0", "ask for 1e-5, say")
     if max_levels < 2:
         raise InvalidInput.of(
-            "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 5"
+            "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 7"
         )
     if max_rank is not None and max_rank < 2:
         raise InvalidInput.of(

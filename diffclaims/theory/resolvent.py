@@ -113,16 +113,15 @@ class Equations:
         left: Complex
         if self._vector is not None:
             a, total, g = self._scalars(sigma, y)
-            outer = (y * g)[..., None, None] * (a[:, None] * a)
-            left = np.eye(k) - sigma[..., None] * outer
-            om = outer
+            om = (y * g)[..., None, None] * (a[:, None] * a)
+            left = np.eye(k) - sigma[..., None] * om
+            psi = left * sigma[..., None, :]
             phi_r = ((total * g) @ m.fractions)[:, None]
         else:
             big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
             left = np.asarray(np.linalg.inv(np.eye(k) + sigma[..., None] * big_y[:, None]), dtype=complex)
             om = big_y[:, None] @ left
-        psi = left * sigma[..., None, :]
-        if self._vector is None:
+            psi = left * sigma[..., None, :]
             phi = np.einsum("j,njab->nab", m.fractions, psi)
             phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
         q = self._inverse_zeta(z, np.concatenate([phi_r, inverse * m.weights], axis=1))
