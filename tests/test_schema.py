@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from diffclaims.errors import SubjectInvalid
+from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import SCHEMAS, stamp, validate
 
@@ -83,7 +83,7 @@ def test_a_time_may_be_infinite_but_not_nan():
 
 
 def test_an_unknown_kind_is_a_mistake_of_the_caller():
-    with pytest.raises(KeyError, match="no schema 'smell'"):
+    with pytest.raises(InvalidInput, match="kind = 'smell': kind must be one of"):
         validate(curves(), "smell")
 
 

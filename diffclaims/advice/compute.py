@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
@@ -22,10 +22,11 @@ from diffclaims.advice.resample import limits, place, resampled
 from diffclaims.advice.samples import Samples
 from diffclaims.advice.weights import Advised, advised
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import Seed, checked
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.moments import TYPE_SPREAD, Moments, mixture_of
-from diffclaims.problem.validate import probabilities
+from diffclaims.problem.validate import POSITIVE, at_least, probabilities
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 
@@ -39,6 +40,7 @@ DIFFUSION_TIME = 0.05
 RESAMPLES, RESAMPLES_OF_MANY, MANY = 8, 4, 14
 
 
+@checked
 def advise(
     data: Any,
     y: ArrayLike | None = None,
@@ -46,14 +48,14 @@ def advise(
     classes: Sequence[Any] | None = None,
     weights: ArrayLike | str | None = None,
     diffusion_time: float = DIFFUSION_TIME,
-    parameters: float | None = None,
-    stop: float | None = None,
+    parameters: Annotated[float, at_least(1)] | None = None,
+    stop: Annotated[float, POSITIVE] | None = None,
     finite: bool = False,
     shrinkage: str = SHRINKAGES[0],
-    resamples: int | None = None,
+    resamples: Annotated[int, at_least(0)] | None = None,
     weights_search: bool = True,
     root: str | os.PathLike[str] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> xr.Dataset:
     """Say, before anything is trained, which classes will be learned late, memorized first, and what would help.
 
@@ -106,7 +108,6 @@ def advise(
     The theory is that of `diffclaims.theory` for the moments of the data. What is asked of it, coverage, the safe
     window and the search for weights are ours.
     """
-    _check(stop, parameters, resamples)
     samples = samples_of(data, y, classes=classes, root=None if root is None else os.fspath(root))
     plain = measure(samples)
     shrinkage = choose(plain, shrinkage)
@@ -160,18 +161,6 @@ def _settings(found: Measured, weights: Floats, model: RandomFeatures) -> dict[s
         "bytes_scaled": int(found.samples.bytes_scaled),
         "factor": found.samples.factor,
     }
-
-
-def _check(stop: float | None, parameters: float | None, resamples: int | None) -> None:
-    for name, value, least in (
-        ("stop", stop, 0.0),
-        ("parameters", parameters, 0.0),
-        ("resamples", resamples, -1),
-    ):
-        if value is not None and not (np.isfinite(value) and value > least):
-            raise InvalidInput.of(
-                name, value, f"be a finite number above {least:g}", "correct it, or leave it out"
-            )
 
 
 def _weights(weights: ArrayLike | str | None, found: Measured) -> Floats:

@@ -139,7 +139,10 @@ def _array(x: Any) -> Any:
             raise InvalidInput.of(
                 "x", shapes[:2], "hold samples of one size", "bring all of them to one size"
             )
-    array = x if isinstance(x, np.ndarray) else np.asarray(x)
+    try:
+        array = x if isinstance(x, np.ndarray) else np.asarray(x)
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biuf" or array.ndim < 2 or 0 in array.shape:
         raise InvalidInput.of(
             "x",

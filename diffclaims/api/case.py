@@ -14,9 +14,11 @@ import xarray as xr
 from diffclaims.api.outcome import Outcome
 from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.validate import one_of
 
 #: Names of cases and claims: characters that `pytest -k` can select by.
 WORD = r"[A-Za-z0-9_.+-]+"
@@ -83,12 +85,18 @@ class Case:
     exact_only: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, but=("role", "expect"))
+        one_of(*Role).check("role", self.role)
         if not re.fullmatch(WORD, self.name):
             raise InvalidInput.of("name of a case", self.name, *WORD_RULE)
         if not self.experiments:
             raise InvalidInput.of("experiments", self.experiments, "hold at least one", "say what is asked")
         object.__setattr__(self, "role", Role(self.role))
         given = (self.expect,) if isinstance(self.expect, str) else self.expect
+        if not isinstance(given, Collection):
+            raise InvalidInput.of(
+                "expect", given, f"be out of {', '.join(Outcome)}", "give one or a list of them"
+            )
         expect = frozenset(map(_outcome, given)) or _EXPECTED[self.role]
         if Outcome.NOT_RUN in expect or (self.role is Role.CONTROL and Outcome.HOLDS in expect):
             raise InvalidInput.of(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from diffclaims.api.outcome import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.problem.arguments import checked
 from diffclaims.times.definitions import STATED, Milestone
 from diffclaims.times.log_time import LogTime, log_time
 
@@ -80,6 +81,7 @@ def shown(level: float | str) -> str:
     return level if isinstance(level, str) else f"{level:g}"
 
 
+@checked
 def effect(
     name: str, found: LogTime, *, stochastic: bool, threshold: float = 0.0, detail: str = ""
 ) -> Effect:
@@ -119,6 +121,7 @@ def effect(
     )
 
 
+@checked
 def order_effects(
     curves: xr.Dataset,
     *,
@@ -142,6 +145,8 @@ def order_effects(
     which : {"all", "low", "middle", "high"}
         Which of a milestone's thresholds.
     """
+    if len(names) != 2:
+        raise InvalidInput.of("names", list(names), "be two", "name the classes that are compared")
     stochastic = "seed" in curves.dims
     effects = []
     for milestone in milestones:

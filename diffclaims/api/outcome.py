@@ -24,6 +24,8 @@ from scipy.special import ndtr, stdtrit
 
 from diffclaims.api.evidence import DECISIVE, FEWEST_SEEDS, evidence, most_against
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import check_fields
+from diffclaims.problem.validate import as_float
 
 #: How many standard errors decide, in the limit of many repetitions.
 SIGMAS = 3.0
@@ -110,6 +112,7 @@ class Effect:
     interval: tuple[float, float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        check_fields(self, but=("value", "threshold", "stderr", "accuracy", "samples", "interval"))
         if self.interval is not None and not self.interval[0] <= self.interval[1]:
             raise InvalidInput.of(
                 f"interval of the effect {self.name!r}",
@@ -118,11 +121,11 @@ class Effect:
                 "leave it out where nothing was resampled",
             )
         for name in ("value", "threshold", "stderr", "accuracy"):
-            number = float(getattr(self, name))
+            number = as_float(getattr(self, name))
             if math.isnan(number):
                 raise InvalidInput.of(
                     f"{name} of the effect {self.name!r}",
-                    number,
+                    getattr(self, name),
                     "be a number",
                     "give +inf for a time that is never reached, and compare two such times as a tie",
                 )

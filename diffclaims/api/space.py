@@ -21,6 +21,7 @@ from diffclaims.api.effects import GENERALIZED_FRACTIONS, MEMORIZED_GAPS, order_
 from diffclaims.api.outcome import Effect
 from diffclaims.api.subject import Subject
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -61,6 +62,16 @@ class Axis:
     default: float
     scale: Scale = "linear"
     about: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.low <= self.default <= self.high:
+            raise InvalidInput.of(
+                "default",
+                self.default,
+                f"lie in {self.low:g}..{self.high:g}",
+                "choose a value within the axis",
+            )
 
     def check(self, value: float) -> float:
         """Return the value if it lies within the limits.

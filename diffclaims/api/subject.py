@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.experiment import Experiment
 
 #: The methods by which a subject can be measured, and the kind of dataset that each returns.
@@ -61,6 +62,7 @@ class Tags:
     model: str = SAME_MODEL
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "measures", frozenset(self.measures))
         object.__setattr__(self, "needs", tuple(self.needs))
         unknown = self.measures - MEASURES.keys()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from diffclaims.api.evidence import DECISIVE
 from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 
 _SEVERITY = {Outcome.FAILS: 0, Outcome.INCONCLUSIVE: 1, Outcome.HOLDS: 2, Outcome.NOT_RUN: 3}
 
@@ -56,8 +57,9 @@ class Verdict:
     effects: tuple[Effect, ...]
     sizes: tuple[Effect, ...] = ()
 
+    @checked
     def __init__(self, effects: Sequence[Effect], sizes: Sequence[Effect] = ()) -> None:
-        if not effects or not all(isinstance(e, Effect) for e in [*effects, *sizes]):
+        if len(effects) == 0:
             raise InvalidInput.of("effects", effects, "be one or more Effect", "measure something first")
         object.__setattr__(self, "effects", tuple(effects))
         object.__setattr__(self, "sizes", tuple(sizes))

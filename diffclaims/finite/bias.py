@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.names import by_name
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,7 @@ class PowerLaw:
         return float(self.amplitude / n_dims**self.exponent)
 
 
+@checked
 def bias_against(finite: xr.Dataset, theory: xr.Dataset, *, variable: str = "test_loss") -> xr.Dataset:
     """Mean over seeds minus the theory, with its standard error.
 
@@ -63,6 +65,10 @@ def bias_against(finite: xr.Dataset, theory: xr.Dataset, *, variable: str = "tes
     InvalidInput
         If there is one seed, or the coordinates differ.
     """
+    for name, dataset in (("finite", finite), ("theory", theory)):
+        if variable not in dataset:
+            has = sorted(map(str, dataset.data_vars))
+            raise InvalidInput.of("variable", variable, f"be in both; {name} has {has}", "choose another")
     a, b = finite[variable], theory[variable]
     if "seed" not in a.dims or a.sizes["seed"] < 2:
         raise InvalidInput.of("finite", dict(a.sizes), "have two seeds or more", "measure more seeds")
@@ -104,6 +110,7 @@ def bias_against(finite: xr.Dataset, theory: xr.Dataset, *, variable: str = "tes
     )
 
 
+@checked
 def fit_power(values: Mapping[int, tuple[float, float]], *, exponent: float | None = None) -> PowerLaw:
     """Fit ``c / d^alpha`` to values at several dimensions, weighted by their standard errors.
 

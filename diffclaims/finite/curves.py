@@ -15,6 +15,7 @@ from diffclaims.finite.draw import Draw, check_seeds
 from diffclaims.finite.flow import Flow
 from diffclaims.finite.gram import POPULATION_ORDER, SAMPLE_ORDER, ClassFeatureMoments, class_moments
 from diffclaims.finite.setup import Question, Setup, check_times, read
+from diffclaims.problem.arguments import checked
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 
@@ -26,6 +27,7 @@ Floats = NDArray[np.float64]
 DRAW_BIAS = 1.4
 
 
+@checked
 def learning_curves(
     question: Question,
     training_times: ArrayLike | None = None,

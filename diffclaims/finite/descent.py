@@ -15,12 +15,14 @@ from diffclaims.finite.draw import STEPS, Draw, check_seeds, generator
 from diffclaims.finite.flow import loss_of
 from diffclaims.finite.gram import SAMPLE_ORDER, ClassFeatureMoments, Features, class_moments
 from diffclaims.finite.setup import Question, read
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
 OPTIMIZERS = ("gd", "sgd", "adam")
 
 
+@checked
 def descend(
     question: Question,
     n_steps: int,

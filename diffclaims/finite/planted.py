@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.draw import TURNS, Draw, Population, generator
 from diffclaims.finite.sampler import Score, exact_score
+from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.model import RandomFeatures
 
 Floats = NDArray[np.float64]
@@ -61,6 +62,7 @@ class PlantedError:
     size: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.kind not in KINDS:
             raise InvalidInput.of("kind", self.kind, f"be one of {', '.join(KINDS)}", "choose one of them")
         low, high = (-1.0 if self.kind == "scale" else 0.0), (9.0 if self.kind in ("scale", "field") else 1.0)

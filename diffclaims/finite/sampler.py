@@ -25,7 +25,9 @@ from diffclaims.finite.flow import Flow
 from diffclaims.finite.gram import ClassFeatureMoments, Features, Moments, mixed, mixture_moments
 from diffclaims.finite.noise import Noise
 from diffclaims.finite.setup import DEFAULT_TIMES, Question, read
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 
@@ -36,6 +38,7 @@ Score = Callable[[Floats], Floats]
 ScoreMaker = Callable[[Draw, RandomFeatures], Score]
 
 
+@checked
 def speciation(
     question: Question,
     diffusion_times: ArrayLike,
@@ -206,20 +209,15 @@ def _checked(
     """Return the turning points, or say which argument cannot be used."""
     for name, value in (("n_points", n_points), ("n_steps", n_steps)):
         check_count(name, value)
-    if not callable(score) and score not in ("learned", "exact"):
+    if isinstance(score, str) and score not in ("learned", "exact"):
         raise InvalidInput.of("score", score, 'be "learned", "exact" or a callable', "choose one of them")
     if training_time != "best" and (isinstance(training_time, str) or not training_time > 0):
         raise InvalidInput.of("training_time", training_time, 'be above 0, or "best"', "give one of them")
-    turns = np.atleast_1d(np.asarray(diffusion_times, dtype=np.float64))
-    if not (end > 0) or turns.ndim != 1 or not np.isfinite(turns).all() or turns.min() <= end:
+    turns = increasing("diffusion_times", diffusion_times)
+    if not 0 < end < turns[0]:
         raise InvalidInput.of(
-            "diffusion_times",
-            diffusion_times,
-            f"be finite and above end = {end:g}",
-            "lower end or raise them",
+            "end", end, f"lie between 0 and the least diffusion time, {turns[0]:g}", "lower it"
         )
-    if (np.diff(turns) <= 0).any():
-        raise InvalidInput.of("diffusion_times", diffusion_times, "increase", "sort them, each once")
     return turns
 
 

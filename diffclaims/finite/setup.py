@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +15,21 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.names import Name
+from diffclaims.problem.validate import Limit, increasing
 
 Floats = NDArray[np.float64]
 #: An experiment, or its mixture and model; for real samples the mixture may be None.
-Question = Experiment | tuple[GaussianMixture | None, RandomFeatures]
+Question = Annotated[
+    Experiment | tuple[GaussianMixture | None, RandomFeatures],
+    Limit(
+        "be an Experiment or a pair (mixture, model)",
+        lambda v: (
+            isinstance(v, Experiment)
+            or (len(v) == 2 and isinstance(v[0], GaussianMixture | None) and isinstance(v[1], RandomFeatures))
+        ),
+        "build one of them",
+    ),
+]
 
 #: Covers both phases of every case recorded here; 20 times a decade.
 DEFAULT_TIMES = np.geomspace(1e-1, 1e5, 121)
@@ -65,17 +77,11 @@ def read(
     experiment: Experiment | None
     if isinstance(question, Experiment):
         experiment, mixture, model = question, question.mixture, question.model
-    elif isinstance(question, tuple) and len(question) == 2 and isinstance(question[1], RandomFeatures):
+    else:
         mixture, model = question
         experiment = None
-        if mixture is not None and not isinstance(mixture, GaussianMixture):
-            raise InvalidInput.of("mixture", mixture, "be a GaussianMixture, or None with x", "build one")
         if mixture is not None:
             experiment = Experiment(mixture=mixture, model=model, data="gaussian" if x is None else "samples")
-    else:
-        raise InvalidInput.of(
-            "question", question, "be an Experiment or a pair (mixture, model)", "build one of them"
-        )
     if x is not None:
         if labels is None:
             raise InvalidInput.of("labels", labels, "come with x", "give the class of each sample")
@@ -167,14 +173,4 @@ def spectrum(x: Floats) -> Floats:
 
 def check_times(training_times: ArrayLike | None) -> Floats:
     """Return increasing training times >= 0."""
-    times = np.asarray(DEFAULT_TIMES if training_times is None else training_times, dtype=np.float64)
-    if times.ndim != 1 or times.size == 0 or not np.isfinite(times).all() or times[0] < 0:
-        raise InvalidInput.of(
-            "training_times",
-            training_times,
-            "be finite numbers >= 0",
-            "give for instance np.geomspace(1, 1e4)",
-        )
-    if (np.diff(times) <= 0).any():
-        raise InvalidInput.of("training_times", training_times, "increase", "sort them, each once")
-    return times
+    return DEFAULT_TIMES if training_times is None else increasing("training_times", training_times)

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 
 from diffclaims.errors import InvalidInput
 from diffclaims.memorization.distances import class_names, distinct, labels, two_nearest, vectors
+from diffclaims.problem.arguments import Seed, checked
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -35,6 +36,7 @@ _ABOUT = {
 }
 
 
+@checked
 def copies(
     samples: ArrayLike,
     sample_labels: ArrayLike,
@@ -44,7 +46,7 @@ def copies(
     held_out_labels: ArrayLike | None = None,
     *,
     features: Callable[[Floats], ArrayLike] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> xr.Dataset:
     """Measure per class how many generated samples are copies of training samples.
 

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 
 from diffclaims.errors import InvalidInput
 from diffclaims.memorization.distances import class_names, labels
+from diffclaims.problem.arguments import Seed, checked
 
 Floats = NDArray[np.float64]
 
@@ -18,13 +19,14 @@ N_RESAMPLINGS = 400
 MEASURES = ("auc", "tpr", "loss_gap")
 
 
+@checked
 def membership(
     train_loss: ArrayLike,
     train_labels: ArrayLike,
     held_out_loss: ArrayLike,
     held_out_labels: ArrayLike,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> xr.Dataset:
     """Measure per class how well the loss of a sample tells that it was trained on.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.names import Name, names_of
@@ -44,8 +45,9 @@ class Experiment:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self, but=("classes",))
         mixture = self.mixture
-        if self.classes:
+        if not (isinstance(self.classes, tuple) and not self.classes):
             names = names_of(self.classes, mixture.n_classes)
             if mixture.named and _words(mixture.classes) != _words(names):
                 raise InvalidInput.of(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.names import Name, default_names, names_of
 from diffclaims.problem.validate import numbers, probabilities
 
@@ -180,6 +181,7 @@ class GaussianMixture:
         return data | {"classes": list(self.classes)} if self.named else data
 
     @classmethod
+    @checked
     def from_samples(
         cls,
         x: ArrayLike,

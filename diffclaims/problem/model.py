@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.validate import LARGEST, SMALLEST, as_float
 
 Activation = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -56,11 +57,8 @@ class RandomFeatures:
     def __post_init__(self) -> None:
         for name in ("psi_p", "psi_n", "diffusion_time"):
             value = getattr(self, name)
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                number = np.nan
-            if isinstance(value, bool) or not (np.isfinite(number) and number > 0):
+            number = as_float(value)
+            if not SMALLEST <= number <= LARGEST:
                 raise InvalidInput.of(name, value, "be a finite number above 0", "give a ratio or a time")
             object.__setattr__(self, name, number)
         if isinstance(self.activation, str):

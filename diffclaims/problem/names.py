@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.validate import unmasked
 
 Name = int | str
 
@@ -70,10 +71,13 @@ def labels_of(labels: ArrayLike) -> NDArray[Any]:
     if isinstance(labels, list | tuple):
         # NumPy would turn integers beside strings into strings.
         _alike("labels", [v for v in labels if isinstance(v, str | int | float | np.generic)])
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(unmasked("labels", labels))
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidInput.of("labels", labels, "be one class a sample", "give a flat list") from None
     kind = array.dtype.kind
     if kind == "f":
-        if not np.isfinite(array).all():
+        if not (np.abs(array) < 2.0**53).all():
             raise InvalidInput.of(
                 "labels", "<NaN or infinity>", "name a class for each sample", "use integers or strings"
             )

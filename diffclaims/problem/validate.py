@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,20 +18,55 @@ Floats = NDArray[np.float64]
 
 #: Weights and fractions must sum to one within this; further off is a mistake, not rounding.
 SUM_TOLERANCE = 1e-9
+#: Numbers larger than this, or nearer to zero than `SMALLEST`, are refused: their squares and the inverses of them
+#: must be doubles, with room to spare.
+LARGEST, SMALLEST = 1e100, 1e-100
 
 
 def numbers(name: str, value: ArrayLike) -> Floats:
     """Return finite real numbers, at least one."""
     value = unmasked(name, value)
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(value)
+        if given.dtype.kind not in "biufO":
+            raise TypeError
+        array = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput.of(name, value, "be an array of real numbers", "check its entries") from None
     if array.ndim == 0 or array.size == 0:
-        raise InvalidInput.of(name, value, "hold at least one number per class", "give a list")
+        raise InvalidInput.of(name, value, "hold at least one number", "give a list")
     if not np.isfinite(array).all():
         raise InvalidInput.of(name, value, "be finite", "remove NaN and infinity")
+    if np.abs(array).max() > LARGEST:
+        raise InvalidInput.of(name, value, f"be at most {LARGEST:g} in size", "change their unit")
     return array
+
+
+def increasing(name: str, value: ArrayLike, *, above_zero: bool = False) -> Floats:
+    """Return increasing numbers from 0 on, or above 0, shape (n,); one number is as good as a list of it."""
+    limit = f"be finite numbers {'above 0' if above_zero else '>= 0'}, in increasing order"
+    try:
+        array = numbers(name, np.atleast_1d(np.asarray(unmasked(name, value))))
+    except (InvalidInput, ValueError, TypeError):
+        array = np.array([np.nan])
+    usable = (
+        array.ndim == 1 and (array[0] > 0 if above_zero else array[0] >= 0) and (np.diff(array) > 0).all()
+    )
+    if not usable:
+        raise InvalidInput.of(name, value, limit, "sort them, each once")
+    return array
+
+
+def as_float(value: object) -> float:
+    """Return one real number as a float, also an infinite one; NaN for what is none."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_ | np.timedelta64) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def unmasked(name: str, value: Any) -> Any:
@@ -78,12 +115,15 @@ class Limit:
 
     def check(self, name: str, value: object) -> None:
         """Refuse a value beyond the limit."""
-        try:
-            holds = bool(self.holds(value))
-        except (TypeError, ValueError):  # a value of another kind
-            holds = False
-        if not holds:
+        if not self.admits(value):
             raise InvalidInput.of(name, value, self.text, self.fix)
+
+    def admits(self, value: object) -> bool:
+        """Whether a value keeps the limit; one of another kind does not."""
+        try:
+            return bool(self.holds(value))
+        except (TypeError, ValueError, OverflowError):
+            return False
 
 
 def setting(default: Any, limit: Limit) -> Any:
@@ -115,4 +155,5 @@ POSITIVE = Limit("be positive", lambda v: v > 0, "raise it")
 
 def one_of(*words: str) -> Limit:
     """Return the limit of settings that are one of a few words."""
-    return Limit(f"be {', '.join(words[:-1])} or {words[-1]}", lambda v: v in words, "choose one")
+    known = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return Limit(f"be {known}", lambda v: isinstance(v, str) and v in words, "choose one")

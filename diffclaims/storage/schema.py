@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from diffclaims.errors import SubjectInvalid
+from diffclaims.errors import InvalidInput, SubjectInvalid
+from diffclaims.problem.arguments import checked
 
 SCHEMA_VERSION = 1
 
@@ -265,6 +266,20 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
+def schema_of(kind: str) -> Schema:
+    """Return the schema of a kind of result.
+
+    Raises
+    ------
+    InvalidInput
+        For a kind that there is not.
+    """
+    if not isinstance(kind, str) or kind not in SCHEMAS:
+        raise InvalidInput.of("kind", kind, f"be one of {sorted(SCHEMAS)}", "choose one of them")
+    return SCHEMAS[kind]
+
+
+@checked
 def stamp(dataset: xr.Dataset, kind: str, attrs: Mapping[str, str | int | float]) -> xr.Dataset:
     """Return `dataset` as a finished result of one kind: units, names, provenance, then validated.
 
@@ -278,7 +293,7 @@ def stamp(dataset: xr.Dataset, kind: str, attrs: Mapping[str, str | int | float]
         What `provenance` returned, and whatever else belongs to the result.
     """
     out = dataset.copy()
-    for name, variable in SCHEMAS[kind].variables.items():
+    for name, variable in schema_of(kind).variables.items():
         if name in out:
             out[name].attrs.setdefault("units", variable.units)
             out[name].attrs.setdefault("long_name", variable.long_name)
@@ -303,13 +318,11 @@ def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.
     SubjectInvalid
         With the first thing that is wrong, and what was expected.
     """
-    if kind not in SCHEMAS:
-        raise KeyError(f"no schema {kind!r}; there are {sorted(SCHEMAS)}")
+    schema = schema_of(kind)
     if not isinstance(dataset, xr.Dataset):
         raise SubjectInvalid(
             f"{who}: expected an xarray.Dataset of kind {kind!r}, got {type(dataset).__name__}"
         )
-    schema = SCHEMAS[kind]
     for name, variable in schema.variables.items():
         if name not in dataset:
             if variable.required:

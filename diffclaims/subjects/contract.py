@@ -14,6 +14,7 @@ from diffclaims.api.answers import check_accuracy, check_names
 from diffclaims.api.seeds import check_seeds
 from diffclaims.api.subject import MEASURES, Subject, Tags, experiments_of
 from diffclaims.errors import DiffclaimsError, NotMeasured, SubjectInvalid
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -36,6 +37,7 @@ PROBE = Experiment(
 PROBE_TIMES = np.array([0.05, 0.2, 0.8, 2.0])
 
 
+@checked
 def check_subject(subject: Subject, *, probe: Experiment | None = None, repeat: bool | None = None) -> None:
     """Check attributes, dimensions, units, finite values, scale and repeatability of a subject.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput, SolveFailed
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.validate import Limit, at_least, increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.kernels import loss_kernels
@@ -58,6 +60,7 @@ class Losses(NamedTuple):
     state: State
 
 
+@checked
 def bayes_loss(mixture: GaussianMixture, model: RandomFeatures) -> Floats:
     """Loss of the best denoiser of each class alone, shape (K,).
 
@@ -68,7 +71,10 @@ def bayes_loss(mixture: GaussianMixture, model: RandomFeatures) -> Floats:
     return 1.0 - model.noise * ((1.0 / total) @ mixture.fractions)
 
 
-def default_training_times(mixture: GaussianMixture, model: RandomFeatures, n_times: int = 200) -> Floats:
+@checked
+def default_training_times(
+    mixture: GaussianMixture, model: RandomFeatures, n_times: Annotated[int, at_least(1)] = 200
+) -> Floats:
     """Log-spaced training times from before anything is learned until everything is, shape (n_times,)."""
     equations = Equations(mixture, model, neurons(mixture, model, rule=ThetaRule(radius=4.0)))
     floor = equations.neurons.s2 @ mixture.weights
@@ -130,12 +136,13 @@ def losses(
     return Losses(test, train, diagnosis, at, state)
 
 
+@checked
 def learning_curves(
     mixture: GaussianMixture,
     model: RandomFeatures,
     training_times: ArrayLike | None = None,
     *,
-    accuracy: float | None = None,
+    accuracy: Annotated[float, Limit("be above 0", lambda v: v > 0, "ask for 1e-5, say")] | None = None,
     max_levels: int = 7,
     throw: bool = True,
     max_rank: int | None = None,
@@ -187,12 +194,14 @@ def learning_curves(
     -----
     Extends the one-class theory of arXiv:2505.17638 to K classes; the derivation is ours.
     """
-    times = default_training_times(mixture, model) if training_times is None else _check_times(training_times)
+    times = (
+        default_training_times(mixture, model)
+        if training_times is None
+        else increasing("training_times", training_times)
+    )
     fine = not RULE.refined(3).sampled(mixture, model)
     default = 5e-2 if max_rank is not None else (1e-5 if fine else 1e-3)
     target = accuracy if accuracy is not None else default
-    if not target > 0:
-        raise InvalidInput.of("accuracy", accuracy, "be above 0", "ask for 1e-5, say")
     if max_levels < 2:
         raise InvalidInput.of(
             "max_levels", max_levels, "be at least 2: accuracy is known by refining", "leave it at 7"
@@ -317,16 +326,3 @@ def _refusal(
         f"centroids closer (centroid_gram goes to {mixture.centroid_gram.max():.3g}), pass throw=False, or simulate: "
         f"finite.learning_curves(..., n_dims={SIMULATED}) diagonalizes a matrix of {features} x {features} a seed"
     )
-
-
-def _check_times(training_times: ArrayLike) -> Floats:
-    try:
-        times = np.atleast_1d(np.asarray(training_times, dtype=np.float64))
-    except (TypeError, ValueError):
-        times = np.array([np.nan])
-    usable = times.ndim == 1 and times.size > 0 and bool(np.isfinite(times).all())
-    if not usable or times[0] < 0 or (np.diff(times) <= 0).any():
-        raise InvalidInput.of(
-            "training_times", training_times, "be finite, increasing and >= 0", "sort them and drop repeats"
-        )
-    return times

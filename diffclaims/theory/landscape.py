@@ -14,6 +14,7 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.storage.provenance import provenance
 
@@ -21,6 +22,7 @@ from diffclaims.storage.provenance import provenance
 TOLERANCE = 1e-13
 
 
+@checked
 def spinodal_times(mixture: GaussianMixture, *, n_dims: int) -> xr.Dataset:
     """Diffusion time at which each class's basin appears in the backward drift.
 

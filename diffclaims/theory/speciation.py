@@ -21,7 +21,9 @@ from scipy.special import expit, gammainccinv, gammaincinv, ndtr, ndtri
 from scipy.stats import qmc
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.mixture import GaussianMixture
+from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.landscape import spinodal_times
@@ -53,6 +55,7 @@ RANK_TOLERANCE = 1e-12
 BLOCK = 2**20
 
 
+@checked
 def speciation(
     mixture: GaussianMixture,
     diffusion_times: ArrayLike,
@@ -113,7 +116,7 @@ def speciation(
     lower the error of the rare transitions; it is not, because it would then hold by construction
     and check nothing.
     """
-    times = _times(diffusion_times)
+    times = increasing("diffusion_times", diffusion_times, above_zero=True)
     d = _count("n_dims", n_dims, "give the dimension of the data")
     n = _count("n_samples", n_samples, f"give the number of draws per class, {2**14} by default")
     n_classes = mixture.n_classes
@@ -182,20 +185,6 @@ def _dataset(
         },
         coords={"class": names, "to_class": names, "diffusion_time": times},
     )
-
-
-def _times(value: ArrayLike) -> Floats:
-    fix = "give the times in increasing order, each once"
-    limit = "be finite numbers above 0, in increasing order"
-    try:
-        times = np.array(value, dtype=np.float64, ndmin=1)
-    except (TypeError, ValueError):
-        raise InvalidInput.of("diffusion_times", value, limit, fix) from None
-    if times.ndim != 1 or times.size == 0 or not np.isfinite(times).all():
-        raise InvalidInput.of("diffusion_times", value, limit, fix)
-    if times[0] <= 0 or (np.diff(times) <= 0).any():
-        raise InvalidInput.of("diffusion_times", value, limit, fix)
-    return times
 
 
 def _count(name: str, value: int, fix: str) -> int:

@@ -6,10 +6,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from diffclaims.errors import InvalidInput, SolveFailed
+from diffclaims.errors import SolveFailed
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.edges import Known, densities, support_edges
@@ -26,6 +28,7 @@ GENERALIZATION_SLACK = 0.05
 BULK_NODES = 128
 
 
+@checked
 def spectrum(
     mixture: GaussianMixture,
     model: RandomFeatures,
@@ -88,20 +91,7 @@ def spectrum(
         floor = max(equations.lowest(), 1e-6 * equations.highest())
         values = np.geomspace(0.9 * floor, equations.highest(), 400)
     else:
-        try:
-            values = np.atleast_1d(np.asarray(eigenvalues, dtype=np.float64))
-        except (TypeError, ValueError):
-            values = np.array([np.nan])
-        if (
-            values.ndim != 1
-            or values.size == 0
-            or not np.isfinite(values).all()
-            or values[0] <= 0
-            or (np.diff(values) <= 0).any()
-        ):
-            raise InvalidInput.of(
-                "eigenvalues", eigenvalues, "be finite, positive and increasing", "sort them"
-            )
+        values = increasing("eigenvalues", eigenvalues, above_zero=True)
     known = Known()
     parts, more = _all_bulks(equations, mass_accuracy, throw, known) if bulks else (xr.Dataset(), {})
     found = densities(equations, values, throw=throw, known=known)

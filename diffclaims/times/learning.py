@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput, SubjectInvalid
+from diffclaims.problem.arguments import checked
+from diffclaims.problem.validate import Limit
 from diffclaims.storage.schema import stamp, validate
 from diffclaims.times.crossing import smooth_crossing
 from diffclaims.times.definitions import Milestone
@@ -14,7 +18,12 @@ from diffclaims.times.definitions import Milestone
 Floats = NDArray[np.float64]
 
 
-def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization: float = 0.1) -> xr.Dataset:
+@checked
+def learning_times(
+    curves: xr.Dataset,
+    generalization: Annotated[float, Limit("lie in (0, 1]", lambda v: 0 < v <= 1, "try 0.5")] = 0.5,
+    memorization: Annotated[float, Limit("be above 0", lambda v: v > 0, "try 0.1")] = 0.1,
+) -> xr.Dataset:
     """Return the learning times of each class, by interpolation in the logarithm of time.
 
     Parameters
@@ -46,10 +55,6 @@ def learning_times(curves: xr.Dataset, generalization: float = 0.5, memorization
     These definitions are ours, not those of arXiv:2605.06367.
     """
     validate(curves, "curves", who="learning_times")
-    if not 0 < generalization <= 1:
-        raise InvalidInput.of("generalization", generalization, "lie in (0, 1]", "try 0.5")
-    if not memorization > 0:
-        raise InvalidInput.of("memorization", memorization, "be above 0", "try 0.1")
     curves = curves.sel(training_time=curves.training_time > 0)
     if curves.sizes["training_time"] < 6:
         raise InvalidInput.of(

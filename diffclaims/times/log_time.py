@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 from diffclaims.times import learning
 from diffclaims.times.definitions import STATED, Milestone
 
@@ -56,6 +58,7 @@ def _minus(a: Floats, b: Floats) -> Floats:
     return np.subtract(a, b, out=np.zeros_like(a), where=~(np.isinf(a) & (a == b)))
 
 
+@checked
 def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which: int) -> LogTime:
     """Return ``ln tau`` of one class, by seed.
 
@@ -78,6 +81,12 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
         they do not reach is never reached.
     """
     variable, dim = STATED[milestone]
+    n_classes = curves.sizes.get("class", 0)
+    if "training_time" not in curves.dims or not 0 <= which < n_classes:
+        has = dict(curves.sizes)
+        raise InvalidInput.of(
+            "which", which, f"be the position of a class of curves with sizes {has}", "count from 0"
+        )
     seeds = np.asarray(curves.variables["seed"].values) if "seed" in curves.coords else None
     if variable in curves:
         # Variables without their coordinates: a reader of one number asks a thousand times.

@@ -9,6 +9,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
+from diffclaims.problem.validate import numbers
 from diffclaims.storage.recordings import complete
 from diffclaims.storage.schema import validate
 from diffclaims.times.crossing import smooth_crossing
@@ -19,6 +21,7 @@ Floats = NDArray[np.float64]
 DECIDED = 3.0
 
 
+@checked
 def detailed_balance_violation(dataset: xr.Dataset, weights: ArrayLike) -> xr.Dataset:
     """How far U-turns are from detailed balance, ``pi_k P(k -> l) - pi_l P(l -> k)``.
 
@@ -83,6 +86,7 @@ def detailed_balance_violation(dataset: xr.Dataset, weights: ArrayLike) -> xr.Da
     )
 
 
+@checked
 def normalised_return(dataset: xr.Dataset, weights: ArrayLike) -> xr.Dataset:
     """Return probability beyond chance, ``(phi_k - pi_k)/(1 - pi_k)``.
 
@@ -128,6 +132,7 @@ def normalised_return(dataset: xr.Dataset, weights: ArrayLike) -> xr.Dataset:
     )
 
 
+@checked
 def speciation_times(
     dataset: xr.Dataset,
     *,
@@ -213,8 +218,8 @@ def _weights(dataset: xr.Dataset, weights: ArrayLike) -> Floats:
     limit = f"be {n_classes} positive numbers that sum to 1, one for each class of the dataset"
     fix = "give the weights of the mixture that was measured, in the dataset's order"
     try:
-        pi = np.array(weights, dtype=np.float64)
-    except (TypeError, ValueError):
+        pi = numbers("weights", weights)
+    except InvalidInput:
         raise InvalidInput.of("weights", weights, limit, fix) from None
     if pi.shape != (n_classes,) or not (pi > 0).all() or abs(pi.sum() - 1) > 1e-9:
         raise InvalidInput.of("weights", weights, limit, fix)

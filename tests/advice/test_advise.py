@@ -199,7 +199,7 @@ def test_notes_say_what_to_doubt():
     [
         ({"weights": [0.5, 0.4]}, "sum to 1"),
         ({"weights": [0.2, 0.3, 0.5]}, "one weight for each of the 2 classes"),
-        ({"stop": -1}, "stop must be a finite number above 0"),
+        ({"stop": -1}, "stop must be positive"),
         ({"parameters": 0}, "parameters must be"),
         ({"diffusion_time": 0}, "diffusion_time must be"),
         ({"classes": ["x"]}, "be among the labels"),

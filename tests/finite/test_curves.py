@@ -287,7 +287,7 @@ def test_train_and_test_are_disjoint():
         ({"n_dims": 10, "n_noise": 0}, "n_noise = 0"),
         ({"n_dims": 10, "n_test": -2}, "n_test = -2"),
         ({"n_dims": 10, "order": 0}, "order = 0"),
-        ({"n_dims": 10, "training_times": [2.0, 1.0]}, "increase"),
+        ({"n_dims": 10, "training_times": [2.0, 1.0]}, "in increasing order"),
         ({"n_dims": 10, "training_times": [-1.0]}, ">= 0"),
         ({"x": np.ones((4, 3))}, "labels"),
         ({"x": np.ones((4, 3)), "labels": [0, 0, 1, 1], "n_dims": 5}, "size of a sample, 3"),

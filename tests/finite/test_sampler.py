@@ -103,8 +103,8 @@ def test_grid_holds_the_turning_times():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"diffusion_times": [0.001]}, "above end"),
-        ({"diffusion_times": [1.0, 0.5]}, "increase"),
+        ({"diffusion_times": [0.001]}, "end must lie between 0 and"),
+        ({"diffusion_times": [1.0, 0.5]}, "in increasing order"),
         ({"score": "perfect"}, "score = 'perfect'"),
         ({"training_time": "late"}, "training_time"),
         ({"training_time": -1.0}, "training_time"),

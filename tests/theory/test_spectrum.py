@@ -239,7 +239,7 @@ def test_default_eigenvalues_and_attributes():
     "eigenvalues", [[], [0.0, 1.0], [-1.0], [2.0, 1.0], [1.0, 1.0], [np.nan], [[1.0, 2.0]], "all"]
 )
 def test_bad_eigenvalues(eigenvalues):
-    with pytest.raises(InvalidInput, match=r"eigenvalues .* positive and increasing"):
+    with pytest.raises(InvalidInput, match=r"eigenvalues .* above 0, in increasing order"):
         spectrum(*PLAIN["one class"], eigenvalues)
 
 
