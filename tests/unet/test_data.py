@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import sys
 
 import numpy as np
@@ -67,19 +68,75 @@ def test_reads_unpacked_files_checked_too(files):
         load_fashion_mnist(files)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "changed", "other"])
-def test_a_damaged_file_is_named(files, damage):
+DAMAGE = {
+    "truncated": (lambda raw: raw[: len(raw) // 2], "is damaged, or only a part was fetched"),
+    "the end is missing": (lambda raw: raw[:-5], "is damaged, or only a part was fetched"),
+    "changed": (lambda raw: raw[:-20] + bytes([raw[-20] ^ 1]) + raw[-19:], "is damaged, or only a part"),
+    "another": (lambda raw: gzip.compress(b"another"), "is another file"),
+    "unpacked and cut": (lambda raw: gzip.decompress(raw)[:-1], "is another file"),
+    "empty": (lambda raw: b"", "is empty"),
+    "page": (lambda raw: b"\n<!DOCTYPE html><title>404</title>", "is a web page"),
+    "pointer": (
+        lambda raw: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "pointer of Git LFS",
+    ),
+    "archive": (lambda raw: b"PK\x03\x04rest", "is a zip archive"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_named_for_what_it_is(files, damage):
+    change, named = DAMAGE[damage]
     path = files / "FashionMNIST" / "raw" / f"{IMAGES}.gz"
-    raw = bytearray(path.read_bytes())
-    if damage == "truncated":
-        raw = raw[: len(raw) // 2]
-    elif damage == "changed":
-        raw[-20] ^= 1
-    else:
-        raw = bytearray(b"<html>not here</html>")
-    path.write_bytes(raw)
-    with pytest.raises(DataError, match=rf"{IMAGES}\.gz \({len(raw)} bytes\) has MD5 .*delete it and fetch"):
+    path.write_bytes(change(path.read_bytes()))
+    size = path.stat().st_size
+    with pytest.raises(DataError, match=rf"{IMAGES}\.gz \({size} bytes\) {named}.*MD5 .*delete it and fetch"):
         load_fashion_mnist(files)
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.decompress,
+        lambda raw: gzip.compress(gzip.decompress(raw), compresslevel=1, mtime=5),
+        lambda raw: gzip.compress(raw),
+    ],
+    ids=["unpacked under its name", "packed anew", "packed twice"],
+)
+def test_what_has_the_right_content_is_read(files, pack):
+    before = load_fashion_mnist(files).train_images
+    path = files / "FashionMNIST" / "raw" / f"{IMAGES}.gz"
+    path.write_bytes(pack(path.read_bytes()))
+    np.testing.assert_array_equal(load_fashion_mnist(files).train_images, before)
+
+
+@pytest.mark.parametrize(
+    "copy", [f"{IMAGES} (1).gz", f"{IMAGES}(1).gz", f"{IMAGES}.gz.1", "train-images.idx3-ubyte"]
+)
+def test_a_renamed_copy_is_named(files, copy):
+    path = files / "FashionMNIST" / "raw" / f"{IMAGES}.gz"
+    path.rename(path.with_name(copy))
+    with pytest.raises(
+        DataError, match=rf"missing, but {re.escape(repr(copy))} lies there: .* to {IMAGES}.gz"
+    ):
+        load_fashion_mnist(files)
+
+
+def test_a_folder_in_the_place_of_a_file_and_a_file_in_that_of_a_folder(files):
+    path = files / "FashionMNIST" / "raw" / f"{IMAGES}.gz"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=rf"{IMAGES}\.gz is a folder; it must be a file"):
+        load_fashion_mnist(files)
+    with pytest.raises(DataError, match="is a file; --data-dir must be the folder"):
+        load_fashion_mnist(files / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz")
+
+
+def test_the_tilde_is_the_home_folder(files, monkeypatch):
+    monkeypatch.setenv("HOME", str(files))
+    assert load_fashion_mnist("~").train_images.shape == (12, 28, 28)
+    monkeypatch.setenv(data.DATA_VARIABLE, "~/FashionMNIST/raw")
+    assert load_fashion_mnist().train_images.shape == (12, 28, 28)
 
 
 def test_a_missing_file_is_named_with_the_fix(files):

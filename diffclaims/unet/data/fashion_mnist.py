@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from diffclaims.unet.data.data_set import DATA_VARIABLE, Bytes, DataError, DataSet, LabelledImages
+from diffclaims.unet.data.files import content
 
 CLASS_NAMES = (
     "T-shirt",
@@ -67,7 +65,9 @@ def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
             f"no data folder: give --data-dir, or set {DATA_VARIABLE}, to the folder that holds "
             "FashionMNIST/raw (or to an empty one, with --download)"
         )
-    path = Path(root)
+    path = Path(root).expanduser()
+    if path.is_file():
+        raise DataError(f"{path} is a file; --data-dir must be the folder that holds FashionMNIST/raw")
     # The four files may also lie directly in the folder that is named.
     if any((path / f"{name}{end}").exists() for name in _FILES for end in (".gz", "")):
         return path
@@ -95,30 +95,12 @@ def _download(root: Path) -> None:
 
 def _read(folder: Path, name: str) -> Bytes:
     spec = _FILES[name]
-    packed, plain = folder / f"{name}.gz", folder / name
-    if packed.exists():
-        path, raw, want = packed, packed.read_bytes(), spec.packed
-    elif plain.exists():
-        path, raw, want = plain, plain.read_bytes(), spec.unpacked
-    else:
-        raise DataError(
-            f"{packed} is missing: point --data-dir or {DATA_VARIABLE} to the folder that holds "
-            "FashionMNIST/raw, or add --download"
-        )
-    got = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    if got != want:
-        raise DataError(
-            f"{path} ({len(raw)} bytes) has MD5 {got}; it must be {want}: it is truncated or another file; "
-            "delete it and fetch it again (--download)"
-        )
-    if path is packed:
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:  # pragma: no cover - the checksum was right
-            raise DataError(f"{path} cannot be unpacked ({error}); delete it and fetch it again") from error
+    raw = content(folder, name, spec.unpacked)
     header = np.frombuffer(raw, dtype=">i4", count=1 + len(spec.shape))
     if header.tolist() != [spec.magic, *spec.shape]:  # pragma: no cover - the checksum was right
-        raise DataError(f"{path} has the header {header.tolist()}; it must be {[spec.magic, *spec.shape]}")
+        raise DataError(
+            f"{folder / name} has the header {header.tolist()}; it must be {[spec.magic, *spec.shape]}"
+        )
     return np.frombuffer(raw, dtype=np.uint8, offset=4 * header.size).reshape(spec.shape)
 
 
@@ -143,7 +125,7 @@ def load_fashion_mnist(
     folder = data_folder(data_dir)
     missing = [n for n in _FILES if not (folder / f"{n}.gz").exists() and not (folder / n).exists()]
     if missing and download:
-        _download(Path(data_dir or os.environ[DATA_VARIABLE]))
+        _download(Path(data_dir or os.environ[DATA_VARIABLE]).expanduser())
         folder = data_folder(data_dir)
     return LabelledImages(
         train_images=_read(folder, "train-images-idx3-ubyte"),
