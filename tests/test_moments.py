@@ -139,3 +139,31 @@ def _with_nan():
 def test_errors(x, labels, options, match):
     with pytest.raises(InvalidInput, match=match):
         GaussianMixture.from_samples(x, labels, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_constant_up_to_rounding_is_constant(dtype):
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=(60, 3)), np.full(60, 0.7)])
+    ulp = np.finfo(dtype).eps
+    x[:, 3] *= 1 + ulp * rng.integers(-1, 2, 60)
+    x = (40.0 * x).astype(dtype)
+    assert np.ptp(x[:, 3]) > 0
+    found = GaussianMixture.from_samples(x, np.repeat([0, 1], 30))
+    assert found.diagnostics["constant_fraction"] == 0.25
+    # A small dimension that does vary is none of that.
+    x[:, 3] = (1e-5 * rng.normal(size=60)).astype(dtype)
+    assert GaussianMixture.from_samples(x, np.repeat([0, 1], 30)).diagnostics["constant_fraction"] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+def test_a_class_that_is_one_point_up_to_rounding_is_refused(dtype, shift):
+    rng = np.random.default_rng(0)
+    point = rng.normal(size=4) + shift
+    x = np.vstack(
+        [rng.normal(size=(30, 4)) + shift, point * (1 + np.finfo(dtype).eps * rng.integers(-1, 2, (30, 4)))]
+    )
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(dtype) if shift == 0 else x.astype(dtype)
+    with pytest.raises(InvalidInput, match=r"samples of class 1.* one point"):
+        GaussianMixture.from_samples(x, np.repeat([0, 1], 30))

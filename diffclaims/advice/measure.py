@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from diffclaims.advice.samples import Samples
 from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
-from diffclaims.problem.moments import mean_and_covariance
+from diffclaims.problem.moments import mean_and_covariance, rounding_of
 
 Floats = NDArray[np.float64]
 
@@ -94,6 +95,7 @@ def measure(samples: Samples) -> Measured:
     counts, d = samples.counts, samples.n_dims
     marks: dict[int, str] = {}
     kept, means, covariances = [], [], []
+    rounding = rounding_of(samples.values.dtype)
     for k, name in enumerate(samples.classes):
         own = np.flatnonzero(samples.index == k)
         if own.size < 2:
@@ -101,15 +103,19 @@ def measure(samples: Samples) -> Measured:
             number = "one sample" if own.size else "no sample"
             marks[k] = f"{name} has {number}: it has no variance to measure, and is left out."
             continue
-        mean, covariance = mean_and_covariance(samples.rows, own, d)
-        if np.trace(covariance) <= 0:
-            marks[k] = (
-                f"{name} has {own.size} samples that are all the same: it does not vary, and is left out."
-            )
-            continue
+        mean, covariance = mean_and_covariance(samples.rows, own, d, rounding)
         kept.append(k)
         means.append(mean)
         covariances.append(covariance)
+    totals = np.array([np.trace(covariance) for covariance in covariances])
+    vary = totals > rounding**2 * totals.max(initial=0.0)
+    for k in np.array(kept, dtype=np.intp)[~vary]:
+        n_own = int((samples.index == k).sum())
+        marks[int(k)] = (
+            f"{samples.classes[k]} has {n_own} samples that are all the same: it does not vary, and is left out."
+        )
+    kept, means = list(compress(kept, vary)), list(compress(means, vary))
+    covariances = list(compress(covariances, vary))
     if not kept:
         raise InvalidInput.of(
             "y",

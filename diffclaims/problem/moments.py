@@ -30,6 +30,8 @@ MOST_TYPES = 16
 TYPE_SPREAD = 0.1
 #: Variances below this share of their mean count as alike: log(s + share * mean) is what is binned.
 ALIKE_BELOW = 0.1
+#: Equal numbers that were scaled and shifted lie so many units in the last place apart, at most.
+ROUNDINGS = 8.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def match_moments(
         )
     means, covariances = _by_class(data, members, chosen)
     varying = int((np.diag(np.einsum("k,kab->ab", pi, covariances)) > 0).sum())
-    _enough(covariances, counts, chosen, varying)
+    _enough(covariances, counts, chosen, varying, rounding_of(data.dtype))
     return mixture_of(means, covariances, counts, chosen, weights=pi, n_types=n_types)
 
 
@@ -159,8 +161,18 @@ def _checked(x: ArrayLike, labels: ArrayLike, n_types: int | None) -> tuple[NDAr
     return data, names
 
 
-def mean_and_covariance(rows: Rows, own: NDArray[np.intp], n_dims: int) -> tuple[Floats, Floats]:
-    """Return mean (d,) and covariance (d, d) of the samples at positions `own`, two or more, read piece by piece."""
+def rounding_of(dtype: np.dtype[Any]) -> float:
+    """Return how far numbers of a type that are meant to be equal may lie apart, relative to their size."""
+    return ROUNDINGS * float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
+
+
+def mean_and_covariance(
+    rows: Rows, own: NDArray[np.intp], n_dims: int, rounding: float = 0.0
+) -> tuple[Floats, Floats]:
+    """Return mean (d,) and covariance (d, d) of the samples at positions `own`, two or more, read piece by piece.
+
+    A dimension in which they spread by no more than `rounding`, relative to their size, has no variance.
+    """
     size = max(1, _PIECE // n_dims)
     pieces = [own[i : i + size] for i in range(0, own.size, size)]
     # What is one piece is read once.
@@ -173,7 +185,12 @@ def mean_and_covariance(rows: Rows, own: NDArray[np.intp], n_dims: int) -> tuple
         block = rows(piece) if kept is None else kept
         block -= mean
         covariance += block.T @ block
-    return mean, covariance / (own.size - 1)
+    covariance /= own.size - 1
+    variance = np.diag(covariance)
+    still = variance <= rounding**2 * (mean**2 + variance)
+    covariance[still] = 0.0
+    covariance[:, still] = 0.0
+    return mean, covariance
 
 
 def _by_class(
@@ -195,14 +212,17 @@ def _by_class(
                 )
             return block
 
-        means[k], covariances[k] = mean_and_covariance(rows, own, n_dims)
+        means[k], covariances[k] = mean_and_covariance(rows, own, n_dims, rounding_of(data.dtype))
     return means, covariances
 
 
-def _enough(covariances: Floats, counts: NDArray[np.int64], chosen: Sequence[Any], varying: int) -> None:
+def _enough(
+    covariances: Floats, counts: NDArray[np.int64], chosen: Sequence[Any], varying: int, rounding: float
+) -> None:
     """Refuse a class that is one point, or has fewer samples than its moments need."""
+    totals = np.einsum("kaa->k", covariances)
     for k, count in enumerate(counts):
-        if np.trace(covariances[k]) <= 0:
+        if totals[k] <= rounding**2 * totals.max():
             raise InvalidInput.of(
                 "x",
                 f"<samples of class {chosen[k]}>",

@@ -78,7 +78,7 @@ DAMAGE = {
     "page": (lambda raw: b"\n<!DOCTYPE html><title>404</title>", "is a web page"),
     "pointer": (
         lambda raw: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-        "pointer of Git LFS",
+        "is a pointer of Git LFS",
     ),
     "archive": (lambda raw: b"PK\x03\x04rest", "is a zip archive"),
 }

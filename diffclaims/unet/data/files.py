@@ -65,7 +65,7 @@ def _what(raw: bytes, whole: bool) -> str:
     """What a file with other content is, as a phrase that follows its name."""
     start = raw[:200].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file (run `git lfs pull` where it came from)"
+        return "is a pointer of Git LFS, not the file (run git lfs pull where it came from)"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page, not the file (the address may have moved)"
     if start.startswith(b"pk\x03\x04"):
