@@ -203,11 +203,11 @@ def test_an_interrupted_update_leaves_the_old_file(tmp_path, monkeypatch):
     path = baselines.update(result(), folder=folder, command="").path
     before = path.read_bytes()
 
-    def interrupted(self, target, **_):
-        target.write_bytes(b"half of it")
+    def interrupted(self, content):
+        self.write_text("half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", interrupted)
+    monkeypatch.setattr(type(path), "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         baselines.update(result(curves(0.1)), folder=folder, command="")
     assert path.read_bytes() == before

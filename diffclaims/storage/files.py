@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -25,6 +25,11 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def finished(paths: Iterable[Path]) -> list[Path]:
+    """Return, sorted, what `write_atomic` put in place, without what a writer that was killed left beside it."""
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""One way to write and read a stored result: atomically, with a checksum of its contents.
+"""One way to write and read a stored result: atomically, with a checksum of its contents and a seal of its bytes.
 
 The checksum covers values, coordinates and attributes, not the bytes of the file, so that another
-version of the HDF5 library does not invalidate it.
+version of the HDF5 library does not invalidate it. The seal covers the bytes, so that no library
+reads a damaged file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ import xarray as xr
 from diffclaims.errors import BaselineError, BaselineMissing
 from diffclaims.storage.files import write_atomic
 from diffclaims.storage.quick import Group, groups_of, tree_of
+from diffclaims.storage.seal import is_whole, sealed
 from diffclaims.storage.storable import PACKED, packed, plain, storable, unpacked
 
 CHECKSUM = "checksum"
@@ -72,8 +75,12 @@ def write(path: Path, content: xr.DataTree | xr.Dataset | Mapping[str, Group]) -
         for node in tree.subtree
     }
 
+    # In memory first: where a disk is full, the HDF5 library does not raise but ends the process.
+    image = io.BytesIO()
+    tree.to_netcdf(image, engine="h5netcdf", encoding=encoding)
+
     def fill(part: Path) -> None:
-        tree.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+        part.write_bytes(sealed(image.getvalue()))
         # What comes back otherwise than it went would be a difference at the next run.
         if read_groups(part)["/"].attrs[CHECKSUM] != total:
             raise BaselineError(f"{path} does not come back as it was written; nothing was kept")
@@ -126,6 +133,15 @@ def read_groups(path: Path) -> dict[str, Group]:
     """Read a file as `read` does, as plain groups by their paths in it, of which few may be needed as datasets."""
     if not path.is_file():
         raise BaselineMissing(f"{path} is missing")
+    try:
+        whole = is_whole(path.read_bytes())
+    except OSError as error:
+        raise BaselineError(f"{path} cannot be read ({error.strerror}); change its permissions") from error
+    if whole is False:
+        raise BaselineError(
+            f"{path} was changed after it was recorded (its seal does not match its bytes); "
+            "restore it from version control or record it again"
+        )
     with contextlib.suppress(Exception):
         groups = _restored(groups_of(path))
         if groups["/"].attrs[CHECKSUM] == checksum(groups):

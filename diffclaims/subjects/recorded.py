@@ -19,6 +19,7 @@ from diffclaims.errors import BaselineError, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
+from diffclaims.storage.files import finished
 from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, SUFFIX, complete, path_of
 
@@ -45,7 +46,7 @@ class Recorded:
     def _files(self) -> dict[tuple[str, str], tuple[Group, Experiment]]:
         """What was recorded and of which experiment, by kind and key of the experiment."""
         files: dict[tuple[str, str], tuple[Group, Experiment]] = {}
-        for path in sorted(self.folder.glob("*.nc")):
+        for path in finished(self.folder.glob("*.nc")):
             group = storage.read_groups(path)["/"]
             kind = str(group.attrs.get("schema", ""))
             if kind not in SUFFIX or "experiment" not in group.attrs:

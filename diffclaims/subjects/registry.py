@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid
 from diffclaims.extras import object_of
+from diffclaims.storage.files import finished
 
 if TYPE_CHECKING:
     from diffclaims.api.subject import Subject
@@ -104,9 +105,9 @@ def _recordings(entry: Entry, baselines: Path | None) -> dict[str, Entry]:
     if baselines is None or not (folder := baselines / entry.name / RECORDED).is_dir():
         return {}
     found: dict[str, Entry] = {}
-    if any(folder.glob("*.nc")):
+    if finished(folder.glob("*.nc")):
         found[entry.name] = Entry(**{**vars(entry), "recordings": folder})
-    for campaign in sorted(p for p in folder.iterdir() if p.is_dir() and any(p.glob("*.nc"))):
+    for campaign in sorted(p for p in folder.iterdir() if p.is_dir() and finished(p.glob("*.nc"))):
         name = f"{entry.name}-{campaign.name}"
         found[name] = Entry(name=name, recordings=campaign, campaign=campaign.name)
     return found

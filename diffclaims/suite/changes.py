@@ -10,6 +10,7 @@ from pathlib import Path
 
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage.files import finished
 from diffclaims.suite import baselines
 from diffclaims.suite.difference import Difference, compare
 from diffclaims.terminal import rendered, table
@@ -60,7 +61,7 @@ def changes(old: Path, new: Path) -> list[Change]:
     if not old.is_dir():
         one = _change(Path(new.name), old, new)
         return [one] if one else []
-    before, after = ({p.relative_to(f) for p in f.rglob("*.nc") if p.is_file()} for f in (old, new))
+    before, after = ({p.relative_to(f) for p in finished(f.rglob("*.nc")) if p.is_file()} for f in (old, new))
     if not before | after:
         raise InvalidInput.of(
             "old", str(old), "hold baselines (*.nc), or new do so", "name the folder baselines"

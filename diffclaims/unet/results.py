@@ -18,6 +18,7 @@ from scipy.optimize import isotonic_regression
 
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage.files import finished
 from diffclaims.storage.schema import stamp, validate
 from diffclaims.times import definitions
 from diffclaims.times.networks import Curves
@@ -38,7 +39,7 @@ def load(folder: Path, kind: str = "curves") -> dict[str, xr.Dataset]:
         If there are none, or one cannot be read.
     """
     found = {}
-    for path in sorted(Path(folder).glob("*.nc")):
+    for path in finished(Path(folder).glob("*.nc")):
         dataset = storage.read_dataset(path)
         if dataset.attrs.get("schema") == kind:
             name = str(dataset.attrs.get("experiment_name", path.stem))
