@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ import xarray as xr
 from diffclaims.api.case import Case, CaseResult
 from diffclaims.api.outcome import Effect
 from diffclaims.api.verdict import Verdict
-from diffclaims.errors import BaselineError
+from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -360,3 +361,44 @@ def test_update_is_refused_under_ci(suite, monkeypatch):
 def test_the_recorded_baselines_are_small():
     files = [p for p in locate.baselines_dir().rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) < 12_000_000
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path):
+    away = tmp_path / "away"
+    baselines.update(result(), folder=away, command="")
+    before = baselines.path_of(away, "toy", "order", "pair").read_bytes()
+    folder = tmp_path / "baselines"
+    folder.mkdir()
+    (folder / "toy").symlink_to(away / "toy")
+    for act in (
+        lambda: check(result(), folder),
+        lambda: baselines.update(result(curves(0.1)), folder=folder, command=""),
+    ):
+        with pytest.raises(BaselineError, match=r"leads out of .*baselines, to .*replace the link"):
+            act()
+    assert baselines.path_of(away, "toy", "order", "pair").read_bytes() == before
+    # A folder of baselines that is a link itself is where they are.
+    whole = tmp_path / "whole"
+    whole.symlink_to(away)
+    assert check(result(), whole) == ""
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path):
+    for name in ("..", "../up", "/etc/passwd", "a/../../b", ".hidden", "nul", "a\\b", ""):
+        path = baselines.path_of(tmp_path, name or "x", "..", name or "x")
+        assert path.resolve().is_relative_to(tmp_path.resolve())
+        assert len(path.relative_to(tmp_path).parts) == 3
+
+
+def test_no_code_comes_out_of_a_file(tmp_path):
+    """An activation that a stored experiment names is looked up among the known ones, never imported."""
+    text = json.dumps(
+        {
+            "mixture": {"weights": [1.0], "variances": [1.0], "fractions": [1.0], "centroid_gram": [[0.0]]},
+            "model": {"psi_p": 1.0, "psi_n": 1.0, "diffusion_time": 0.1, "activation": "os:getcwd"},
+            "data": "gaussian",
+            "classes": [],
+        }
+    )
+    with pytest.raises(InvalidInput, match="activation = 'os:getcwd'"):
+        Experiment.from_json(text)

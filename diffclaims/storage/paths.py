@@ -10,7 +10,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from diffclaims.errors import InvalidInput
+from diffclaims.errors import BaselineError, InvalidInput
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -56,6 +56,23 @@ def claims_dir(root: Path | None = None) -> Path:
 def baselines_dir(claims: Path | None = None) -> Path:
     """Return the folder of the baselines that belong to a folder of claims; it may be absent."""
     return (claims if claims is not None else claims_dir()).resolve().parent / "baselines"
+
+
+def inside(path: Path, folder: Path) -> Path:
+    """Return a path if it lies in a folder once all links are followed.
+
+    Raises
+    ------
+    BaselineError
+        If a link on the way leads out of the folder: what is compared would be another file than the one in version
+        control, and an update would write there.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BaselineError(
+            f"{path} leads out of {folder}, to {path.resolve()}: baselines lie in their folder; replace the link "
+            "by what it points to"
+        )
+    return path
 
 
 def sanitized(name: str) -> str:

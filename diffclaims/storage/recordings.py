@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
+from diffclaims.storage.paths import inside
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +51,7 @@ def record(folder: Path, experiment: Experiment, dataset: xr.Dataset, *, name: s
         attrs["experiment_name"] = name
     if kind == "speciation":
         dataset = compact(dataset)
-    path = path_of(folder, experiment, kind)
+    path = inside(path_of(folder, experiment, kind), folder)
     # Seeds scatter by far more than single precision rounds, and recordings live in every checkout.
     small = {
         str(n): v.astype(np.float32)

@@ -20,6 +20,7 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
 from diffclaims.storage.files import finished
+from diffclaims.storage.paths import inside
 from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, SUFFIX, complete, path_of
 
@@ -47,7 +48,7 @@ class Recorded:
         """What was recorded and of which experiment, by kind and key of the experiment."""
         files: dict[tuple[str, str], tuple[Group, Experiment]] = {}
         for path in finished(self.folder.glob("*.nc")):
-            group = storage.read_groups(path)["/"]
+            group = storage.read_groups(inside(path, self.folder))["/"]
             kind = str(group.attrs.get("schema", ""))
             if kind not in SUFFIX or "experiment" not in group.attrs:
                 raise BaselineError(

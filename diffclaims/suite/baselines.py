@@ -23,7 +23,7 @@ import xarray as xr
 from diffclaims.api.case import CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
-from diffclaims.storage.paths import sanitized
+from diffclaims.storage.paths import inside, sanitized
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, compact
@@ -186,7 +186,7 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
     BaselineError
         When it is unusable or differs.
     """
-    path = path_of(folder, result.subject, result.claim_id, result.case.name)
+    path = inside(path_of(folder, result.subject, result.claim_id, result.case.name), folder)
     again = f"{command} --baselines=update"
     if result.verdict is None:
         if path.is_file():
@@ -252,7 +252,7 @@ def update(result: CaseResult, *, folder: Path, command: str) -> Update:
     BaselineError
         When the file cannot be written.
     """
-    path = path_of(folder, result.subject, result.claim_id, result.case.name)
+    path = inside(path_of(folder, result.subject, result.claim_id, result.case.name), folder)
     if result.verdict is None:
         return Update(path, False, f"not run, left as it was: {result.reason}")
     groups = to_groups(result, command=f"{command} --baselines=update")
