@@ -10,6 +10,7 @@ import pytest
 
 from diffclaims.errors import InvalidInput
 from diffclaims.memorization import copies, membership
+from diffclaims.memorization.distances import first_same
 
 D = 12
 SPREAD = {"wide": 3.0, "narrow": 0.5}
@@ -204,3 +205,30 @@ def test_the_page_s_example_gives_what_it_prints(capsys):
     ]
     exec(compile(code, page.name, "exec"), {})
     assert capsys.readouterr().out.split() == printed.split()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("spread", [1e-9, 1e-3, 1.0])
+def test_the_same_sample_is_found_whatever_its_rounding(dtype, spread):
+    rng = np.random.default_rng(0)
+    plain = (5.0 + spread * rng.normal(size=(300, 40))).astype(dtype)
+    scaled = ((plain * dtype(255) - dtype(3)) + dtype(3)) / dtype(255)
+    order = rng.permutation(600)
+    first = first_same(np.concatenate([plain, scaled])[order].__getitem__, 600)
+    expected = np.array([np.flatnonzero(order % 300 == i % 300)[0] for i in order])
+    if spread == 1e-9:
+        # All lie within rounding of each other: one sample.
+        assert (first == 0).mean() > 0.95
+    else:
+        np.testing.assert_array_equal(first, expected)
+
+
+def test_many_copies_of_one_sample_are_one():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(50, 6))
+    which = rng.integers(50, size=3000)
+    first = first_same(x[which].__getitem__, 3000)
+    np.testing.assert_array_equal(which[first], which)
+    assert len(np.unique(first)) == len(np.unique(which))
+    assert (first <= np.arange(3000)).all()
+    assert first_same(x.__getitem__, 1).tolist() == [0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from diffclaims.errors import InvalidInput
@@ -15,8 +18,10 @@ Floats = NDArray[np.float64]
 
 #: Scratch memory of one block of distances.
 _BLOCK_BYTES = 1 << 26
-#: Training samples that agree within this share of the largest number are one and the same.
+#: Samples whose entries agree within this share of the largest one are one and the same.
 SAME = 1e-6
+#: Neighbours in the order of their projections that are compared, and samples that are read at a time.
+_NEIGHBOURS, _BLOCK = 8, 1024
 
 
 def vectors(name: str, values: ArrayLike, n_features: int | None = None) -> Floats:
@@ -69,9 +74,60 @@ def labels(name: str, values: ArrayLike, n: int) -> NDArray[np.object_]:
 
 def distinct(train: Floats) -> NDArray[np.intp]:
     """Return for each training sample the position of the first one that is the same."""
-    step = SAME * max(float(np.abs(train).max()), np.finfo(np.float64).tiny)
-    _, first, group = np.unique(np.round(train / step), axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[group.ravel()])
+    return first_same(train.__getitem__, len(train))
+
+
+def first_same(take: Callable[[NDArray[np.intp]], NDArray[Any]], n: int) -> NDArray[np.intp]:
+    """Return for each of n samples the position of the first one that is the same, within `SAME` of its size.
+
+    Parameters
+    ----------
+    take : callable ``(positions, shape (m,)) -> (m, ...)``
+        Reads samples, a block at a time.
+    n : int
+
+    Notes
+    -----
+    Samples that are the same have nearly the same projection on a random direction. So only neighbours in the order
+    of the projections are compared, the next few of each: copies of one sample follow each other there.
+    """
+    size, flat = np.empty(n), take(np.arange(1)).reshape(1, -1).shape[1]
+    direction = np.random.default_rng(0).standard_normal(flat)
+    direction /= np.linalg.norm(direction)
+    along = np.empty(n)
+    for block in _blocks(n):
+        x = take(block).reshape(len(block), -1).astype(np.float64)
+        along[block], size[block] = x @ direction, np.abs(x).max(axis=1)
+    order = np.argsort(along, kind="stable")
+    # The largest difference of any entry bounds that of the projections, times the square root of their number.
+    reach = SAME * np.sqrt(flat) * np.maximum(size, np.finfo(np.float64).tiny)
+    pairs = []
+    for step in range(1, min(_NEIGHBOURS, n - 1) + 1):
+        a, b = order[:-step], order[step:]
+        near = along[b] - along[a] <= reach[a]
+        pairs += [_same(take, a[near], b[near], size)]
+    found = np.concatenate([np.empty((0, 2), dtype=np.intp), *pairs])
+    links = coo_array((np.ones(len(found)), (found[:, 0], found[:, 1])), shape=(n, n))
+    group = connected_components(links, directed=False)[1]
+    first = np.full(n, n, dtype=np.intp)
+    np.minimum.at(first, group, np.arange(n))
+    return np.asarray(first[group])
+
+
+def _same(
+    take: Callable[[NDArray[np.intp]], NDArray[Any]], a: NDArray[np.intp], b: NDArray[np.intp], size: Floats
+) -> NDArray[np.intp]:
+    """Those pairs of samples whose entries all agree."""
+    kept = [np.empty((0, 2), dtype=np.intp)]
+    for block in _blocks(len(a)):
+        i, j = a[block], b[block]
+        apart = np.abs(take(i).astype(np.float64) - take(j)).reshape(len(i), -1).max(axis=1)
+        kept.append(np.column_stack([i, j])[apart <= SAME * size[i]])
+    return np.concatenate(kept)
+
+
+def _blocks(n: int) -> Iterator[NDArray[np.intp]]:
+    return (np.arange(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK))
 
 
 def two_nearest(samples: Floats, train: Floats) -> tuple[Floats, NDArray[np.intp]]:

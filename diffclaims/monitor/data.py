@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.memorization.distances import first_same
 from diffclaims.problem.names import Name, labels_of
 from diffclaims.problem.validate import unmasked
 
@@ -83,13 +84,10 @@ class Split:
         """Return the positions of a class's samples."""
         return np.flatnonzero(self.labels == name)
 
-    def rows(self) -> list[bytes] | None:
-        """Return a digest of every sample, or None where they are too many."""
-        n_bytes = int(np.prod(self.x.shape)) * 4
-        if n_bytes > _SEARCHED_BYTES:
-            return None
-        blocks = (np.arange(i, min(i + 1024, len(self.x))) for i in range(0, len(self.x), 1024))
-        return [digest(row) for block in blocks for row in self.take(block)]
+    @property
+    def too_many(self) -> bool:
+        """Whether samples are too many to look each up among the others."""
+        return int(np.prod(self.x.shape)) * 4 > _SEARCHED_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,18 +136,17 @@ class Data:
         classes: list[Name] = sorted(np.unique(trained.labels).tolist())
         if held is not None:
             _check_alike(trained, held, classes)
-        digests = trained.rows()
-        known = None if digests is None or held is None else set(digests)
+        same = _same(trained, held)
         most = max(LEAST, min(MOST, IN_ALL // len(classes)))
         chosen = {}
         for split in (trained, held):
             for k, name in enumerate(classes):
                 if split is not None:
-                    among = known if split is held else None
-                    found = _choose(split, k, name, most, seed, among)
-                    if split is trained and digests is not None:
-                        own = [digests[i] for i in split.of_class(name)]
-                        found = replace(found, repeated=len(own) - len(set(own)))
+                    known = len(trained.x) if split is held else 0
+                    found = _choose(split, k, name, most, seed, same.get(split.name), known)
+                    if split is trained and split.name in same:
+                        own = same[split.name][split.of_class(name)]
+                        found = replace(found, repeated=len(own) - len(set(own.tolist())))
                     chosen[split.name, k] = found
         if (
             held is not None
@@ -195,25 +192,45 @@ def digest(sample: Floats) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(sample).tobytes(), digest_size=16).digest()
 
 
-def _choose(split: Split, k: int, name: Name, most: int, seed: int, known: set[bytes] | None) -> Chosen:
+def _same(train: Split, held: Split | None) -> dict[str, NDArray[np.intp]]:
+    """Position, in training samples and held-out ones behind them, of the first that is the same; by split.
+
+    Copies that went through another type, or were scaled anew, are the same up to rounding. Nothing is looked up
+    where samples are too many.
+    """
+    splits = [train] if held is None else [train, held]
+    if any(split.too_many for split in splits):
+        return {}
+    n, ends = len(train.x), np.cumsum([len(split.x) for split in splits])
+
+    def take(index: NDArray[np.intp]) -> NDArray[np.float64]:
+        out = np.empty((len(index), *train.x.shape[1:]))
+        for split, start, end in zip(splits, (0, n), ends, strict=False):
+            own = (start <= index) & (index < end)
+            if own.any():
+                out[own] = split.take(index[own] - start)
+        return out
+
+    found = np.split(first_same(take, int(ends[-1])), ends[:-1])
+    return {split.name: part for split, part in zip(splits, found, strict=True)}
+
+
+def _choose(
+    split: Split, k: int, name: Name, most: int, seed: int, same: NDArray[np.intp] | None, n_known: int
+) -> Chosen:
+    """Choose samples of a class, each once; of held-out ones none that is the same as one of `n_known`."""
     index = split.of_class(name)
     # Nothing of the split goes in: a class that is training data here and held out there gives the same samples.
     order = np.random.default_rng([seed, k, len(index)]).permutation(len(index))
-    seen: set[bytes] = set()
-    keep: list[Floats] = []
-    repeated = leaked = 0
-    for sample in split.take(index[order[: 2 * most]]):
-        key = digest(sample)
-        if key in seen:
-            repeated += 1
-        elif known is not None and key in known:
-            leaked += 1
-        elif len(keep) < most:
-            keep.append(sample)
-        seen.add(key)
-    x = np.stack(keep) if keep else np.empty((0, *split.x.shape[1:]), dtype=np.float32)
-    draws = min(MOST_DRAWS, max(1, round(most / max(1, len(keep)))))
-    return Chosen(x, draws, repeated, leaked)
+    chosen = index[order[: 2 * most]]
+    samples = split.take(chosen)
+    first = first_same(samples.__getitem__, len(samples)) if same is None else same[chosen]
+    leaked = (first < n_known) if same is not None else np.zeros(len(first), dtype=bool)
+    once = np.zeros(len(first), dtype=bool)
+    once[np.unique(first, return_index=True)[1]] = True
+    x = samples[once & ~leaked][:most]
+    draws = min(MOST_DRAWS, max(1, round(most / max(1, len(x)))))
+    return Chosen(x, draws, int((~once).sum()), int((once & leaked).sum()))
 
 
 def _check_alike(train: Split, held: Split, classes: list[Name]) -> None:

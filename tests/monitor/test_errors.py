@@ -30,6 +30,7 @@ def watched(folder, train=TRAIN, held_out=HELD_OUT, **options):
         ({"held_out": (XV[:, :8], YV)}, r"samples of shape \(8,\).*shape of the training samples, \(16,\)"),
         ({"held_out": (XV, YV + 5)}, r"y of held_out = \[5, 6, 7\].*name classes of the training samples"),
         ({"held_out": TRAIN}, "held_out must hold none of the training samples"),
+        ({"held_out": ((X * 255 + 3 - 3) / 255, Y)}, "held_out must hold none of the training samples"),
         ({"train": (X / 0, Y)}, r"x of train = '<sample \d+>'.*be finite"),
         ({"train": (X, Y + 0.5)}, "be integers or strings"),
         ({"budget": 0}, "budget must lie above 0 and at most at 1"),
