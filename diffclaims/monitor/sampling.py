@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 #: ``(x_noisy, sigma, shape (B,)) -> x0``, tensors.
 Function = Callable[[Any, Any], Any]
+#: ``(y) -> standard normal noise of its shape``, tensors.
+Draw = Callable[[Any], Any]
 
 
 def relative_errors(function: Function, x: Any, noise: Any, sigma: Any) -> Any:
@@ -22,6 +24,12 @@ def relative_errors(function: Function, x: Any, noise: Any, sigma: Any) -> Any:
 def noise_grid(high: float, low: float, steps: int) -> NDArray[np.float64]:
     """Noise levels from `high` down to `low`, log-spaced, `steps` of them (one if they are equal)."""
     return np.geomspace(high, low, steps) if high > low * (1 + 1e-9) else np.array([low])
+
+
+def uturn_grid(level: float, high: float, low: float, steps: int) -> NDArray[np.float64]:
+    """Noise levels of the way back from `level`, as fine as `steps` of them from `high` down to `low`."""
+    n = max(2, int(np.ceil(steps * np.log(level / low) / np.log(high / low)))) if level > low else 1
+    return noise_grid(level, low, n)
 
 
 def call(function: Function, x: Any, sigma: float) -> Any:
@@ -36,6 +44,20 @@ def heun(function: Function, y: Any, grid: NDArray[np.float64]) -> Any:
         guess = y + float(then - now) * slope
         other = (guess - call(function, guess, float(then))) / float(then)
         y = y + float(then - now) * (slope + other) / 2
+    return call(function, y, float(grid[-1]))
+
+
+def ancestral(function: Function, y: Any, grid: NDArray[np.float64], draw: Draw) -> Any:
+    """Run the backward process with noise, from y at level ``grid[0]``, shape (B, ...).
+
+    Each step draws from the Gaussian p(x_next | x_now, x_0 = D): exact where the posterior of x_0 is
+    concentrated, and in the limit of many steps always.
+    """
+    for now, then in itertools.pairwise(grid):
+        d = call(function, y, float(now))
+        keep = float(then**2 / now**2)
+        spread = float(np.sqrt(then**2 * (now**2 - then**2)) / now)
+        y = d + keep * (y - d) + spread * draw(y)
     return call(function, y, float(grid[-1]))
 
 

@@ -5,14 +5,11 @@ Both go down a log-spaced grid of noise levels and end with the denoiser's estim
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from diffclaims.monitor.sampling import call, heun, noise_grid, starting_points
+from diffclaims.monitor.sampling import Draw, ancestral, heun, noise_grid, starting_points, uturn_grid
 from diffclaims.unet.model.objective import Denoiser
 
 SAMPLERS = ("ancestral", "heun")
@@ -20,29 +17,8 @@ SAMPLERS = ("ancestral", "heun")
 BATCH = 128
 
 
-def uturn_grid(level: float, high: float, low: float, steps: int) -> NDArray[np.float64]:
-    """Noise levels of the way back from `level`, as fine as `steps` of them from `high` down to `low`."""
-    n = max(2, int(np.ceil(steps * np.log(level / low) / np.log(high / low)))) if level > low else 1
-    return noise_grid(level, low, n)
-
-
-@torch.no_grad()
-def ancestral(denoiser: Denoiser, y: Tensor, grid: NDArray[np.float64], generator: torch.Generator) -> Tensor:
-    """Run the backward process with noise, from y at level ``grid[0]``, shape (B, 1, R, R).
-
-    Each step draws from the Gaussian p(x_next | x_now, x_0 = D): exact where the posterior of x_0 is
-    concentrated, and in the limit of many steps always.
-    """
-    for now, then in itertools.pairwise(grid):
-        d = call(denoiser, y, float(now))
-        keep = float(then**2 / now**2)
-        spread = float(np.sqrt(then**2 * (now**2 - then**2)) / now)
-        y = (
-            d
-            + keep * (y - d)
-            + spread * torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
-        )
-    return call(denoiser, y, float(grid[-1]))
+def _noise_of(generator: torch.Generator) -> Draw:
+    return lambda y: torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
 
 
 @torch.no_grad()
@@ -61,14 +37,15 @@ def sample(
     """Draw n images, shape (n, 1, R, R), with `sampler` one of `SAMPLERS`; the same seed, the same start."""
     generator = torch.Generator(device).manual_seed(seed)
     start = starting_points(train, high, n, generator, device)
-    grid = noise_grid(high, low, steps)
+    grid, draw = noise_grid(high, low, steps), _noise_of(generator)
     out = [
-        ancestral(denoiser, y, grid, generator) if sampler == "ancestral" else heun(denoiser, y, grid)
+        ancestral(denoiser, y, grid, draw) if sampler == "ancestral" else heun(denoiser, y, grid)
         for y in torch.split(start, BATCH)
     ]
     return torch.cat(out).float().cpu().numpy()
 
 
+@torch.no_grad()
 def uturns(
     denoiser: Denoiser,
     images: NDArray[np.float32],
@@ -90,5 +67,6 @@ def uturns(
     y = x + level * torch.randn(x.shape, generator=generator, device=device)
     y = y.repeat_interleave(returns, dim=0)
     grid = uturn_grid(level, high, low, steps)
-    out = torch.cat([ancestral(denoiser, part, grid, generator) for part in torch.split(y, BATCH)])
+    draw = _noise_of(generator)
+    out = torch.cat([ancestral(denoiser, part, grid, draw) for part in torch.split(y, BATCH)])
     return out.reshape(len(x), returns, *x.shape[1:]).float().cpu().numpy()

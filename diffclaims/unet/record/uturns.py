@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from diffclaims.times.uturns import returned
 from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.classifier import Classifier
 from diffclaims.unet.measure.oracle import oracle_uturns
@@ -14,24 +15,6 @@ from diffclaims.unet.model.randomness import UTURN, mix
 from diffclaims.unet.record.raw import RawRun
 
 Floats = NDArray[np.float64]
-
-
-def _shares(ends: Floats) -> tuple[Floats, Floats]:
-    """Shares of the classes among the accepted returns, and standard errors over starts.
-
-    From counts (K, level, start, to), both (K, level, to). Where every return was rejected nothing is known: equal
-    shares with an error of one half.
-    """
-    n = ends.shape[2]
-    accepted = ends.sum(axis=-1, keepdims=True)
-    total = accepted.sum(axis=2)
-    known = total > 0
-    share = np.where(known, ends.sum(axis=2) / np.maximum(total, 1), 1 / ends.shape[-1])
-    residual = ends - share[:, :, None] * accepted
-    error = np.sqrt((residual**2).sum(axis=2) * n / (n - 1)) / np.maximum(total, 1)
-    # Starts that all agree do not make a share exact: at least the error of n + 1 out of n + 2.
-    floor = np.sqrt((n + 1) / (n + 2) ** 2 / n)
-    return share, np.where(known, np.maximum(error, floor), 0.5)
 
 
 def speciation(
@@ -88,12 +71,6 @@ def _turned(
     label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), labels).reshape(images.shape[:4])
     # (K, level, start, to): returns of a start that end in each class; those of no class are left out.
     ends = np.stack([(label == k).sum(axis=3) for k in range(k_all)], axis=-1).astype(np.float64)
-    mean, stderr = _shares(ends)
-    most = ends
-    top = most == most.max(axis=-1, keepdims=True)
-    votes = np.where(most.max(axis=-1, keepdims=True) > 0, top / top.sum(axis=-1, keepdims=True), 0.0)
-    own = np.arange(k_all)
-    committed = votes[own, :, :, own]  # (K, level, start); a tie counts as its share
     weights = np.array(data.counts) / sum(data.counts)
     rng = np.random.default_rng(mix(cfg.seed, UTURN, 999))
     oracle, oracle_commitment = oracle_uturns(list(real), levels, moments, weights, rng=rng)
@@ -102,15 +79,10 @@ def _turned(
     n = len(levels)
     return xr.Dataset(
         {
-            "commitment": (by, committed.mean(axis=2)),
-            "commitment_stderr": (by, committed.std(axis=2, ddof=1) / np.sqrt(n_start)),
-            "return_probability": (by, np.stack([mean[k, :, k] for k in own])),
-            "return_probability_stderr": (by, np.stack([stderr[k, :, k] for k in own])),
-            "transition": (to, np.moveaxis(mean, 1, 2)),
-            "transition_stderr": (to, np.moveaxis(stderr, 1, 2)),
+            **returned(list(ends)),
             "rejected_share": (by, (label == k_all).mean(axis=(2, 3))),
             "oracle_transition": (to, oracle),
-            "oracle_return_probability": (by, np.stack([oracle[k, k] for k in own])),
+            "oracle_return_probability": (by, np.stack([oracle[k, k] for k in range(k_all)])),
             "oracle_commitment": (by, oracle_commitment),
             "weight": (("class",), weights),
         },
