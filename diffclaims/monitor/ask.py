@@ -44,6 +44,8 @@ class Asked:
         self.torch = need("torch", "unet", "monitoring")
         self.denoiser, self.data = denoiser, data
         parameters = [p for m in (*modules_of(denoiser), *modules) for p in m.parameters()]
+        #: Numbers that are trained, as far as modules are found behind the denoiser.
+        self.n_parameters = sum({id(p): p.numel() for p in parameters}.values())
         first = next((p for p in parameters if p.is_floating_point()), None)
         here = getattr(data.train.x, "device", "cpu") if hasattr(data.train.x, "detach") else "cpu"
         self.device = self.torch.device(device or (here if first is None else first.device))

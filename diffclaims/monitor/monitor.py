@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,30 +16,33 @@ from numpy.typing import ArrayLike, NDArray
 from diffclaims.denoisers.denoiser import Denoiser
 from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
-from diffclaims.monitor.alike import differ
+from diffclaims.monitor.about import Identity, beginning, describe
 from diffclaims.monitor.ask import Asked, askable
 from diffclaims.monitor.callbacks import Watch, hf_callback, lightning_callback
-from diffclaims.monitor.data import SPLITS, Data, digest
+from diffclaims.monitor.data import Data
 from diffclaims.monitor.guard import alone, averaged, evaluating, random_state_kept
 from diffclaims.monitor.halves import with_half
+from diffclaims.monitor.moments import moments_of
 from diffclaims.monitor.noise import levels
 from diffclaims.monitor.record import Record
-from diffclaims.monitor.references import references
 from diffclaims.monitor.samples import Pool, measure_samples
 from diffclaims.monitor.schedule import Account, Schedule
 from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
+from diffclaims.monitor.uturns import Classifier, Turns, measure_uturns, uturn_levels
 from diffclaims.monitor.window import Window
+from diffclaims.problem.names import Name
 from diffclaims.problem.validate import Limit, at_least
 
 Floats = NDArray[np.float64]
 
-#: Of what is stored; a folder of another version is refused.
-VERSION = 1
 #: Other labels that held-out samples are told, to see what the right one is worth.
 WRONG_LABELS = 2
 _BUDGET = Limit(
     "lie above 0 and at most at 1", lambda v: 0 < v <= 1, "give a share of the time, for instance 0.05"
+)
+_UTURNS = Limit(
+    "be True, False or a function of samples", lambda v: callable(v) or isinstance(v, bool), "give True"
 )
 
 
@@ -73,6 +76,12 @@ class Monitor:
         Where each measurement is logged, by ``sink.log(dict, step)`` or as `log_to` has it.
     clock : callable
         Seconds that only grow.
+    experiment, training_seed, class_weights : str, int, mapping or sequence, optional
+        Which experiment the training belongs to, and which of its seeds it is, for ``pytest claims --subject
+        runs:FOLDER``; as of `Identity`.
+    uturns : bool or callable ``(samples (n, ...)) -> classes (n,)``
+        Whether U-turns are measured where samples are, for what the claims say of speciation; the callable tells the
+        class of an end, by default that of the nearest training sample.
 
     Raises
     ------
@@ -96,14 +105,19 @@ class Monitor:
         half: str | os.PathLike[str] | None = None,
         sink: Any = None,
         clock: Callable[[], float] = time.monotonic,
+        experiment: str | None = None,
+        training_seed: int | None = None,
+        class_weights: Mapping[Name, float] | ArrayLike | None = None,
+        uturns: bool | Classifier = False,
     ) -> None:
         _BUDGET.check("budget", budget)
+        _UTURNS.check("uturns", uturns)
         at_least(0).check("seed", seed)
         self.seed, self.conditional, self.device, self.half = seed, conditional, device, half
         self._features, self._clock = features, clock
         self._log = None if sink is None else log_to(sink)
         self.data = Data.of(train, held_out, seed)
-        self._about = self._describe()
+        self._about = describe(self.data, seed, Identity(experiment, training_seed, class_weights))
         self._store = Store(folder)
         self._store.check(self._about)
         self._schedule = Schedule(Account(budget, clock))
@@ -112,6 +126,8 @@ class Monitor:
         self._from: int | None = None
         self._seen = -1
         self._pool: Pool | None = None
+        self._uturns = uturns
+        self._turns: Turns | None = None
         self._levels: Floats | None = None
 
     @property
@@ -198,6 +214,10 @@ class Monitor:
         """Return the safe stopping window, or why there is none; as `Record.window`."""
         return self.record.window(weights)
 
+    def uturns(self, weights: str | None = None) -> xr.Dataset:
+        """Return where U-turns ended, by step, class and noise level; as `Record.uturns`."""
+        return self.record.uturns(weights)
+
     def losses(self) -> xr.Dataset:
         """Return losses and gaps by step, weights, class and noise level; as `Record.losses`."""
         return self.record.losses()
@@ -233,27 +253,6 @@ class Monitor:
             )
         self._go_on(int(state["step"]) + 1)
 
-    def _describe(self) -> dict[str, Any]:
-        data = self.data
-        chosen = {
-            s: [len(data.chosen[s, k].x) if (s, k) in data.chosen else 0 for k in range(len(data.classes))]
-            for s in SPLITS
-        }
-        splits = {"train": data.train, "held_out": data.held_out}
-        counts = {
-            s: [0 if split is None else len(split.of_class(c)) for c in data.classes]
-            for s, split in splits.items()
-        }
-        return {
-            "version": VERSION,
-            "classes": list(data.classes),
-            "shape": [int(n) for n in data.train.x.shape[1:]],
-            "counts": counts,
-            "chosen": chosen,
-            "seed": self.seed,
-            "fingerprint": data.fingerprint(),
-        }
-
     def _see(self, step: int) -> None:
         step = _step(step)
         if self._from is None:
@@ -282,10 +281,13 @@ class Monitor:
         asked = Asked(denoiser, self.data, self.device, modules)
         asked.synchronize()
         began = self._clock()
-        found = self._levels_for(denoiser)
+        found = self._levels_for(asked)
         with_samples = self._schedule.samples_due() if samples is None else samples
         if with_samples and self._pool is None:
             self._pool = Pool(self.data, self._features)
+            if self._uturns is not False:
+                classifier = self._uturns if callable(self._uturns) else None
+                self._turns = Turns(self.data, classifier, self._features)
         setup = self._clock()
         arrays: Arrays = {}
         info: dict[str, Any] = {"weights": [], "samples": {}, "labels_matter": {}}
@@ -314,19 +316,33 @@ class Monitor:
                         for i in range(1, min(WRONG_LABELS, len(self.data.classes) - 1) + 1):
                             wrong = asked.losses(found, self.seed, labelled=True, wrong=i)["held_out_log"]
                             arrays[f"{name}_wrong_{i}"] = wrong
+                    if self._turns is not None:
+                        info.setdefault("uturns", {})[name], ends = self._turned(asked, self._turns, found)
+                        arrays[f"{name}_uturns"] = ends
                     costs["samples"] = costs.get("samples", 0.0) + self._clock() - began
         self._write(step, arrays, info, costs)
+
+    def _turned(self, asked: Asked, turns: Turns, found: Floats) -> tuple[dict[str, Any], NDArray[np.int16]]:
+        """Measure U-turns at the levels of this training, which a folder of before does not name yet."""
+        about, lowest = self._store.about() or {}, float(found[0])
+        if "uturn_levels" in about:
+            turned = asked.denoiser.nearest(np.array(about["uturn_levels"]))
+        else:
+            turned = uturn_levels(moments_of(self.data)["centroid_distance"], lowest, asked.denoiser)
+        info, ends = measure_uturns(asked, turns, turned, lowest, self.seed)
+        return {**info, "levels": turned.tolist()}, ends
 
     def _labelled(self, asked: Asked, found: Floats) -> bool:
         return asked.takes_labels(float(found[-1])) if self.conditional is None else self.conditional
 
-    def _levels_for(self, denoiser: Denoiser) -> Floats:
+    def _levels_for(self, asked: Asked) -> Floats:
         """Noise levels of this training; the first denoiser that is measured says which it can be asked."""
+        denoiser = asked.denoiser
         if self._levels is None:
             there = self._store.about()
             if there is None:
                 self._levels = askable(denoiser, levels(self.data))
-                self._begin(self._levels)
+                self._begin(self._levels, asked)
             else:
                 self._levels = np.array(there["levels"])
         if not np.allclose(denoiser.nearest(self._levels), self._levels, rtol=1e-6):
@@ -336,36 +352,11 @@ class Monitor:
             raise InvalidInput.of("noise levels of the denoiser", shown, limit, fix)
         return self._levels
 
-    def _begin(self, found: Floats) -> None:
-        data = self.data
-        reference = references(data, found, self.seed)
-        arrays = {
-            n: getattr(reference, n) for n in ("trivial", "told", "untold", "train_log", "held_out_log")
-        }
-        for split in SPLITS:
-            keys = [digest(x).hex() for s, _, c in data.items() if s == split for x in c.x]
-            arrays[f"{split}_keys"] = np.array(keys, dtype="U32")
-        self._store.begin(
-            {
-                **self._about,
-                "levels": found.tolist(),
-                "missing": [*self._missing(), *differ(data, found, self.seed)],
-            },
-            arrays,
-        )
-
-    def _missing(self) -> list[str]:
-        """Say what was left out of the data."""
-        out = []
-        for (split, k), c in self.data.chosen.items():
-            name = self.data.classes[k]
-            if c.repeated:
-                out.append(
-                    f"{name}: {c.repeated} {split} samples are the same as others, and are measured once"
-                )
-            if c.leaked:
-                out.append(f"{name}: {c.leaked} held-out samples are training samples, and are left out")
-        return out
+    def _begin(self, found: Floats, asked: Asked) -> None:
+        notes, arrays = beginning(self.data, found, self.seed, self._about.get("class_weights"))
+        turned = uturn_levels(arrays["centroid_distance"], float(found[0]), asked.denoiser)
+        more = {"uturn_levels": turned.tolist(), "n_parameters": asked.n_parameters}
+        self._store.begin({**self._about, **notes, **more}, arrays)
 
     def _write(self, step: int, arrays: Arrays, info: dict[str, Any], costs: dict[str, float]) -> None:
         if self._store.steps() != self._steps:

@@ -14,6 +14,7 @@ from scipy.stats import t
 from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.monitor.curves import LEARNED, ClassCurves
 from diffclaims.monitor.forecast import forecast
+from diffclaims.monitor.returns import turned
 from diffclaims.monitor.states import (
     UNKNOWN,
     ClassStates,
@@ -89,7 +90,7 @@ class Record:
                     values = self._by_class([found[j] for j in at], w, split, "loss", k)
                     if values.shape[2]:
                         out[f"{split}_loss"][i, k, at] = values.mean(axis=2)
-                curves = self._curves([found[j] for j in at], w, k)
+                curves = self.curves([found[j] for j in at], w, k)
                 if curves.n and curves.m:
                     out["gap"][i, k, at], out["auc"][i, k, at] = curves.gap(), curves.auc()
         dims = ("weights", "class", "step", "sigma")
@@ -100,6 +101,11 @@ class Record:
             "sigma": about["levels"],
         }
         return xr.Dataset({k: (dims, v) for k, v in out.items()}, coords)
+
+    def uturns(self, weights: str | None = None) -> xr.Dataset:
+        """Return where U-turns ended, by step, class and noise level; as `diffclaims.monitor.returns.turned`."""
+        chosen = self.weights(weights)
+        return turned(self.measurements(chosen), chosen, self.about)
 
     def status(self, weights: str | None = None) -> xr.Dataset:
         """Return the state of every class at the last measurement.
@@ -165,7 +171,7 @@ class Record:
         found, classes = self.measurements(chosen), self.about["classes"]
         out: dict[str, float] = {}
         for k, name in enumerate(classes):
-            curves = self._curves(found[-1:], chosen, k)
+            curves = self.curves(found[-1:], chosen, k)
             states, columns = last_state(curves, self._copies(found, chosen, k)[-1])
             loss = {s: self._by_class(found[-1:], chosen, s, "loss", k) for s in ("train", "held_out")}
             values = {"state": states, **columns}
@@ -183,7 +189,7 @@ class Record:
             for c, s in zip(names, classes, strict=True)
         }
         base = window(times, found[-1].step)
-        curves = {c: self._curves(found, chosen, k) for k, c in enumerate(names)}
+        curves = {c: self.curves(found, chosen, k) for k, c in enumerate(names)}
         text, step = forecast(curves, {c: s.states[-1] for c, s in zip(names, classes, strict=True)})
         return replace(base, next_event=text, next_step=step, next_seconds=_seconds(found, step))
 
@@ -193,7 +199,7 @@ class Record:
         out = []
         for k in range(n_classes):
             copies = self._copies(found, weights, k)
-            out.append(class_states(self._curves(found, weights, k), copies, seed=k))
+            out.append(class_states(self.curves(found, weights, k), copies, seed=k))
         return out
 
     def _copies(self, found: list[Measurement], weights: str, k: int) -> list[CopyEvidence | None]:
@@ -225,7 +231,7 @@ class Record:
         for name, drawn in states.times.items():
             low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
             row |= {name: drawn[0], f"{name}_low": low, f"{name}_high": high}
-        curves = self._curves(found, weights, k)
+        curves = self.curves(found, weights, k)
         row["best_at"] = (
             least(curves.steps, curves.loss.mean(axis=2) @ (1 / curves.trivial.mean(axis=1)))
             if curves.n
@@ -270,7 +276,8 @@ class Record:
         blocks = [m.arrays[f"{weights}_{split}_{kind}"][:, own] for m in found]
         return np.stack(blocks).astype(np.float64)
 
-    def _curves(self, found: list[Measurement], weights: str, k: int) -> ClassCurves:
+    def curves(self, found: list[Measurement], weights: str, k: int) -> ClassCurves:
+        """Return what some measurements say of the class at position k, by sample."""
         about, reference = self.about, self.store.reference()
         part = {split: self.class_slice(split, k) for split in ("train", "held_out")}
         # A network that once answered differently by label is held to what Gaussians know that are told the class.

@@ -100,22 +100,20 @@ def mixture_of(
     """
     n_dims = means.shape[1]
     pooled = np.einsum("k,kab->ab", weights, covariances)
-    varying = int((np.diag(pooled) > 0).sum())
+    if spread is None:
+        varying = int((np.diag(pooled) > 0).sum())
+        spread = max(TYPE_SPREAD, float(np.sqrt(varying / counts.sum())))
     eigenvalues, basis = np.linalg.eigh(pooled)
     eigenvalues, basis = eigenvalues[::-1], basis[:, ::-1]
     # (K, d): variance of each class along each pooled direction.
     along = np.stack([np.einsum("ai,ai->i", basis, c @ basis) for c in covariances])
-    constant = eigenvalues <= n_dims * np.finfo(np.float64).eps * eigenvalues[0]
-    along[:, constant] = 0.0
-    along = np.maximum(along, 0.0)
-    if spread is None:
-        spread = max(TYPE_SPREAD, float(np.sqrt(varying / counts.sum())))
-    types = _types(np.where(constant, 0.0, eigenvalues), constant, n_types, spread)
+    along, types = gathered(along, eigenvalues, spread, n_types)
     sizes = np.bincount(types).astype(np.float64)
     member = np.zeros((n_dims, sizes.size))
     member[np.arange(n_dims), types] = 1.0
     variances = along @ member / sizes
     fractions = sizes / n_dims
+    constant = ~along.any(axis=0)
 
     centred = means - weights @ means
     gram = centred @ centred.T / n_dims
@@ -128,6 +126,34 @@ def mixture_of(
     diagnostics["centroid_unevenness"] = float(np.abs(share - fractions).sum() / 2)
     diagnostics |= {f"centroid_share[{j}]": float(v) for j, v in enumerate(share)}
     return Moments(weights, variances, fractions, gram, tuple(classes), diagnostics, basis, types)
+
+
+def gathered(
+    along: Floats, eigenvalues: Floats, spread: float, n_types: int | None = None
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Gather directions into types of like pooled variance.
+
+    Parameters
+    ----------
+    along : ndarray, shape (K, d)
+        Variance of each class along each direction.
+    eigenvalues : ndarray, shape (d,)
+        Pooled variances, decreasing; below rounding of the largest there is none.
+    spread : float
+        Spread of log variance (rms) that is accepted within a type.
+    n_types : int, optional
+        As in `GaussianMixture.from_samples`.
+
+    Returns
+    -------
+    along : ndarray, shape (K, d)
+        Without negative numbers, and 0 where there is no pooled variance.
+    types : ndarray of int, shape (d,)
+        Of each direction.
+    """
+    constant = eigenvalues <= len(eigenvalues) * np.finfo(np.float64).eps * eigenvalues[0]
+    types = _types(np.where(constant, 0.0, eigenvalues), constant, n_types, spread)
+    return np.where(constant, 0.0, np.maximum(along, 0.0)), types
 
 
 def _checked(x: ArrayLike, labels: ArrayLike, n_types: int | None) -> tuple[NDArray[Any], NDArray[Any]]:

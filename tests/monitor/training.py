@@ -39,7 +39,8 @@ def train(folder, steps, save_every=7, with_state=True):
     x, y = data(1)
     net = Net()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    monitor = Monitor(folder / "watched", train=(x, y), held_out=data(2), budget=1.0)
+    said = {"experiment": "toy", "training_seed": 0, "uturns": True}
+    monitor = Monitor(folder / "watched", train=(x, y), held_out=data(2), budget=1.0, **said)
     checkpoint, first = folder / "checkpoint.pt", 0
     if checkpoint.exists():
         saved = torch.load(checkpoint)
