@@ -24,6 +24,7 @@ from diffclaims import (
     Space,
     Subject,
     effects,
+    pairs,
     space,
 )
 
@@ -200,12 +201,12 @@ def _critical(data: Mapping[str, xr.Dataset], level: str) -> str:
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
     """Pairs on real data measured at several weights of the higher-variance class, 0.5 among them."""
-    groups: dict[str, dict[str, Experiment]] = {}
+    wanted = {}
     for name, e in experiments.items():
         m = e.mixture
         if m.n_classes == 2 and m.class_variance[0] >= 1.2 * m.class_variance[1] and m.weights[0] <= 0.51:
-            # The training size and classes name a group; only the weights differ in it.
-            groups.setdefault(f"{'-'.join(e.classes)}-n{e.model.psi_n:g}", {})[name] = e
+            wanted[name] = e
+    groups = pairs.by_weights(wanted)
     return [
         Case(name=name, experiments=members, params={"milestone": "gen"})
         for name, members in groups.items()

@@ -24,6 +24,7 @@ from diffclaims import (
     Space,
     Subject,
     effects,
+    pairs,
     space,
     theory,
 )
@@ -179,10 +180,10 @@ def _balance(name: str, dataset: xr.Dataset, weights: NDArray[np.float64]) -> Ef
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
     """Unequal pairs on real data, by the rarer class at several weights."""
-    groups: dict[str, dict[str, Experiment]] = {}
-    for name, e in experiments.items():
-        if e.mixture.n_classes == 2 and e.mixture.weights[0] < 0.49:
-            groups.setdefault(f"{'-'.join(e.classes)}-n{e.model.psi_n:g}", {})[name] = e
+    unequal = {
+        name: e for name, e in experiments.items() if e.mixture.n_classes == 2 and e.mixture.weights[0] < 0.49
+    }
+    groups = pairs.by_weights(unequal)
     return [
         Case(name=name, experiments=members, params={"reading": "raw"}) for name, members in groups.items()
     ]

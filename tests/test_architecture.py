@@ -20,7 +20,7 @@ FLOORS = (
     ("storage", "memorization", "denoisers"),
     ("times",),
     ("monitor",),
-    ("theory", "finite", "unet"),
+    ("theory", "finite", "unet", "runs"),
     ("api", "advice"),
     ("subjects",),
     ("suite",),

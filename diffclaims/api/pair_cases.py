@@ -8,6 +8,7 @@ import numpy as np
 
 from diffclaims.api.case import Case
 from diffclaims.problem.experiment import Experiment
+from diffclaims.problem.names import word
 
 
 def select(experiments: Mapping[str, Experiment], **more: object) -> list[Case]:
@@ -34,6 +35,24 @@ def select(experiments: Mapping[str, Experiment], **more: object) -> list[Case]:
         name = f"all-pairs-of-{n}" + (f"-{number + 1}" if len(sets) > 1 else "")
         cases.append(Case(name=name, experiments=members, **more))  # type: ignore[arg-type]
     return cases
+
+
+def by_weights(experiments: Mapping[str, Experiment]) -> dict[str, dict[str, Experiment]]:
+    """Return experiments on two classes in groups that differ in the weights alone, by a name for each.
+
+    One data set, classes, training size and number of parameters; the noise level may differ, for where it follows
+    from the training samples it does by chance.
+    """
+    groups: dict[tuple[str, ...], dict[str, Experiment]] = {}
+    for name, e in experiments.items():
+        if e.mixture.n_classes == 2:
+            base = f"{word('-'.join(e.classes))}-n{e.model.psi_n:g}"
+            groups.setdefault((base, e.data, f"{e.model.psi_p:.9g}"), {})[name] = e
+    out: dict[str, dict[str, Experiment]] = {}
+    for (base, *_), members in groups.items():
+        number = sum(other == base or other.startswith(f"{base}-of-") for other in out)
+        out[f"{base}-of-{number + 1}" if number else base] = members
+    return out
 
 
 def lone(name: str, experiments: Mapping[str, Experiment]) -> bool:

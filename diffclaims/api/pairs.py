@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.api.effects import levels_of, log_time
 from diffclaims.api.outcome import Effect
-from diffclaims.api.pair_cases import balanced, lone, pooled, select
+from diffclaims.api.pair_cases import balanced, by_weights, lone, pooled, select
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
@@ -34,6 +34,7 @@ __all__ = [
     "Estimate",
     "Pairs",
     "balanced",
+    "by_weights",
     "effect",
     "lone",
     "order_effects",

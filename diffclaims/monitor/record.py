@@ -87,7 +87,7 @@ class Record:
             at = [j for j, m in enumerate(found) if w in m.info["weights"]]
             for k in range(len(about["classes"])):
                 for split in ("train", "held_out"):
-                    values = self._by_class([found[j] for j in at], w, split, "loss", k)
+                    values = self.by_class([found[j] for j in at], w, split, "loss", k)
                     if values.shape[2]:
                         out[f"{split}_loss"][i, k, at] = values.mean(axis=2)
                 curves = self.curves([found[j] for j in at], w, k)
@@ -173,7 +173,7 @@ class Record:
         for k, name in enumerate(classes):
             curves = self.curves(found[-1:], chosen, k)
             states, columns = last_state(curves, self._copies(found, chosen, k)[-1])
-            loss = {s: self._by_class(found[-1:], chosen, s, "loss", k) for s in ("train", "held_out")}
+            loss = {s: self.by_class(found[-1:], chosen, s, "loss", k) for s in ("train", "held_out")}
             values = {"state": states, **columns}
             values |= {f"{s}_loss": float(x.mean()) for s, x in loss.items() if x.size}
             out |= {f"monitor/{name}/{key}": value for key, value in values.items() if np.isfinite(value)}
@@ -270,8 +270,8 @@ class Record:
         sizes = self.about["chosen"][split]
         return slice(sum(sizes[:k]), sum(sizes[: k + 1]))
 
-    def _by_class(self, found: list[Measurement], weights: str, split: str, kind: str, k: int) -> Floats:
-        """One class's values, shape (T, L, n)."""
+    def by_class(self, found: list[Measurement], weights: str, split: str, kind: str, k: int) -> Floats:
+        """Return what some measurements say of the class at position k: "loss" or "log", shape (T, L, n)."""
         own = self.class_slice(split, k)
         blocks = [m.arrays[f"{weights}_{split}_{kind}"][:, own] for m in found]
         return np.stack(blocks).astype(np.float64)
@@ -283,11 +283,11 @@ class Record:
         # A network that once answered differently by label is held to what Gaussians know that are told the class.
         told = any(m.info["labels_matter"].get(weights, False) for m in found)
         values = {
-            s: self._by_class(found, weights, s, "log", k) - reference[f"{s}_log"][:, part[s]] for s in part
+            s: self.by_class(found, weights, s, "log", k) - reference[f"{s}_log"][:, part[s]] for s in part
         }
         return ClassCurves(
             steps=np.array([m.step for m in found], dtype=np.float64),
-            loss=self._by_class(found, weights, "held_out", "loss", k),
+            loss=self.by_class(found, weights, "held_out", "loss", k),
             held_out=values["held_out"],
             train=values["train"],
             trivial=reference["trivial"][:, part["held_out"]],

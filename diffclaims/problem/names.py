@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -94,6 +96,14 @@ def labels_of(labels: ArrayLike) -> NDArray[Any]:
     names = [_name("labels", value) for value in array.ravel().tolist()]
     _alike("labels", names)
     return np.asarray(names).reshape(array.shape)
+
+
+def word(text: str) -> str:
+    """Return a name with letters, digits and ``. + - _`` alone, as cases and test ids need; others stay different."""
+    safe = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text)
+    if safe == text and text:
+        return text
+    return f"{safe.strip('-')[:40] or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def match_labels(labels: ArrayLike, classes: Sequence[Name]) -> NDArray[np.int64]:

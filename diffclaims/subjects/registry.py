@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Entry points of other packages: ``name = "package.module:OBJECT"``.
 GROUP = "diffclaims.subjects"
+#: ``runs:FOLDER``: trainings that were watched.
+RUNS = "runs:"
 #: Folder of recordings, below the baselines of a subject.
 RECORDED = "recorded"
 
@@ -42,6 +44,8 @@ class Entry:
         Where its recordings are, if there are any.
     campaign : str
         Name of the campaign of these recordings, for the title.
+    watched : path, optional
+        Where trainings lie that were watched with a monitor.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Entry:
     live_only_on_request: bool = False
     recordings: Path | None = None
     campaign: str = ""
+    watched: Path | None = None
 
     @property
     def title(self) -> str:
@@ -80,8 +85,8 @@ def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict
     baselines : path, optional
         Folder of baselines, where recordings are looked for.
     extra : sequence of str
-        Names from the command line; those of the form ``package.module:OBJECT`` are added under
-        that name.
+        Names from the command line; those of the form ``package.module:OBJECT`` or ``runs:FOLDER`` are added
+        under that name.
 
     Returns
     -------
@@ -95,9 +100,31 @@ def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
         entries.setdefault(point.name, Entry(name=point.name, target=point.value))
     for name in extra:
-        if ":" in name:
+        if name.startswith(RUNS) and _is_folder(name):
+            entries.setdefault(name, Entry(name=name, watched=Path(name.removeprefix(RUNS)).expanduser()))
+        elif ":" in name:
             entries.setdefault(name, Entry(name=name, target=name))
     return entries
+
+
+def _is_folder(name: str) -> bool:
+    """Whether ``runs:SOMETHING`` names a folder, and not an object of a module of that name.
+
+    Raises
+    ------
+    InvalidInput
+        Where it could be both.
+    """
+    rest = name.removeprefix(RUNS)
+    if not all(part.isidentifier() for part in rest.split(".")):
+        return True
+    module = importlib.util.find_spec(RUNS.rstrip(":"))
+    # A folder `runs` without code can be imported as well, as a package of a namespace.
+    is_object = module is not None and module.origin is not None
+    if is_object and Path(rest).is_dir():
+        limit = "name a folder, or an object of your module runs: both are there"
+        raise InvalidInput.of("subject", name, limit, f"write {RUNS}./{rest} for the folder")
+    return not is_object
 
 
 def _recordings(entry: Entry, baselines: Path | None) -> dict[str, Entry]:
@@ -128,7 +155,7 @@ def find(name: str, entries: dict[str, Entry]) -> Entry:
     raise InvalidInput.of(
         "subject",
         name,
-        "be a registered name or 'package.module:OBJECT'",
+        "be a registered name, 'package.module:OBJECT' or 'runs:FOLDER'",
         f"{hint}Available: {', '.join(entries)}",
     )
 
@@ -171,6 +198,10 @@ def load(entry: Entry, *, live: bool = False) -> Subject:
         from diffclaims.subjects.recorded import Recorded
 
         return Recorded(entry.name, entry.recordings, entry.campaign)
+    if entry.watched is not None:
+        from diffclaims.subjects.runs import Runs
+
+        return Runs(entry.watched)
     if entry.live_only_on_request and not live:
         raise NotMeasured(f"nothing was recorded; measure it with --live {entry.name} (long)")
     for module in entry.needs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,9 +124,9 @@ def columns(
     alive = {registry.find(n, entries).name for n in live}
     found: dict[str, Column] = {}
     for entry in entries.values():
-        options = f" --subject {entry.name}" if ":" in entry.name else ""
+        options = f" --subject {shlex.quote(entry.name)}" if ":" in entry.name else ""
         if entry.name in alive:
-            options = f" --live {entry.name}{options}"
+            options = f" --live {shlex.quote(entry.name)}{options}"
         own = entry.target.startswith("diffclaims.subjects.") or entry.recordings is not None
         column = Column(name=entry.name, title=entry.title, options=options, own=own)
         if named and entry.name not in named | alive:

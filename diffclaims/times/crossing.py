@@ -121,3 +121,12 @@ def jittery_crossing(steps: ArrayLike, values: ArrayLike, threshold: float) -> f
     if i == 0:
         return float(np.exp(x[0]))
     return float(np.exp(x[i - 1] + (x[i] - x[i - 1]) * (threshold - fit[i - 1]) / (fit[i] - fit[i - 1])))
+
+
+def ln_spread(samples: Floats) -> Floats:
+    """Return half the 16-84 % range of ln(time) over resamplings (first axis); +inf if censored."""
+    ordered = np.sort(np.log(samples), axis=0)  # quantiles of infinities must not be interpolated
+    low, high = ordered[int(0.16 * len(ordered))], ordered[int(0.84 * len(ordered))]
+    with np.errstate(invalid="ignore"):
+        half = (high - low) / 2
+    return np.where(np.isfinite(high), half, np.inf)

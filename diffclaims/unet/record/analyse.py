@@ -20,6 +20,7 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import SCHEMAS, stamp
 from diffclaims.times import definitions
+from diffclaims.times.crossing import ln_spread
 from diffclaims.times.networks import ClassImages, Curves
 from diffclaims.unet.data.data_set import LabelledImages
 from diffclaims.unet.data.prepare import PreparedData, prepare
@@ -79,15 +80,6 @@ def _times(curves: Sequence[Curves]) -> dict[str, Floats]:
         "mem": np.array([[d.time(c) for d in definitions.of("mem").values()] for c in curves]),
         "best": np.array([c.best() for c in curves]),
     }
-
-
-def _ln_spread(samples: Floats) -> Floats:
-    """Half the 16-84 % range of ln(time) over resamplings (first axis); +inf if censored."""
-    ordered = np.sort(np.log(samples), axis=0)  # quantiles of infinities must not be interpolated
-    low, high = ordered[int(0.16 * len(ordered))], ordered[int(0.84 * len(ordered))]
-    with np.errstate(invalid="ignore"):
-        half = (high - low) / 2
-    return np.where(np.isfinite(high), half, np.inf)
 
 
 def run_datasets(
@@ -168,7 +160,7 @@ def _times_dataset(
     """Times of each class under every definition, with what resampling the images does to them."""
     rng = np.random.default_rng(mix(seed, 100))
     resampled = [_times([c.curves(rng) for c in images]) for _ in range(BOOTSTRAPS)]
-    spread = {k: _ln_spread(np.stack([r[k] for r in resampled])) for k in ("gen", "mem", "best")}
+    spread = {k: ln_spread(np.stack([r[k] for r in resampled])) for k in ("gen", "mem", "best")}
     found = _times(curves)
     each = np.eye(len(levels), dtype=bool)
     gen, mem = ("class", "gen_definition"), ("class", "mem_definition")
