@@ -93,6 +93,7 @@ CLAIM = Claim(
     measure=space.measure_curves,
     judge=judge,
     select=select,
+    takes="balanced classes of at most 8 training samples per dimension",
     space=Space(
         axes=(
             space.PSI_N,

@@ -201,6 +201,7 @@ CLAIM = Claim(
     measure=space.measure_curves,
     judge=judge,
     select=select,
+    takes="three balanced classes or more that are trained together",
     space=SPACE,
 )
 

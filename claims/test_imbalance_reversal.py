@@ -322,6 +322,7 @@ CLAIM = Claim(
     measure=measure,
     judge=judge,
     select=select,
+    takes="two classes at several weights of the one of higher variance (by 1.2 or more), equal weights among them",
     space=SPACE,
 )
 

@@ -329,6 +329,7 @@ CLAIM = Claim(
     measure=measure,
     judge=judge,
     select=select,
+    takes="two classes of unequal weights, the rarer one in front",
     space=SPACE,
 )
 

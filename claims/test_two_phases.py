@@ -204,6 +204,7 @@ CLAIM = Claim(
     measure=measure,
     judge=judge,
     select=select,
+    takes="balanced classes",
     space=SPACE,
 )
 

@@ -185,6 +185,7 @@ CLAIM = Claim(
     measure=space.measure_curves,
     judge=judge,
     select=select,
+    takes="two classes of which the one of higher variance has nine tenths of the samples",
     space=SPACE,
 )
 

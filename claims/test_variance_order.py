@@ -153,6 +153,7 @@ CLAIM = Claim(
     measure=space.measure_curves,
     judge=judge,
     select=select,
+    takes="balanced classes: two of them, more of them together, or all their pairs",
     space=SPACE,
 )
 

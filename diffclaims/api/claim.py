@@ -85,6 +85,8 @@ class Claim:
         The parameters of the claim: the regime to be explored, and the axes of its maps.
     select : callable ``(experiments) -> sequence of Case``, optional
         For subjects on real data: the cases among what they measured that lie in the regime.
+    takes : str
+        What `select` picks, as a phrase for whoever has nothing of the kind.
     """
 
     id: str
@@ -100,6 +102,7 @@ class Claim:
     null: Null | None = None
     space: Space | None = None
     select: Callable[[Mapping[str, Experiment]], Sequence[Case]] | None = None
+    takes: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", tuple(self.cases))

@@ -100,7 +100,7 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
         if column.reason:
             result.reason = column.reason
         elif not cases:
-            result.reason = "it has no case in the regime of this claim"
+            result.reason = _without_cases(claim, column)
         else:
             result.reason = reasons[0] if reasons else _NOT_SELECTED
     result.remarks += [
@@ -114,6 +114,15 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
     if any(r.status == "expected failure" for r in own):
         result.remarks.append("expected failure")
     return result
+
+
+def _without_cases(claim: Claim, column: Column) -> str:
+    missing = claim.measures - column.subject.tags.measures if column.subject is not None else ()
+    if missing:
+        return f"it does not measure {', '.join(sorted(missing))}"
+    return "it has no case in the regime of this claim" + (
+        f", which takes {claim.takes}" if claim.takes else ""
+    )
 
 
 def _parts(one: Cell, number: dict[str, int]) -> list[tuple[str, str]]:

@@ -18,10 +18,10 @@ SPREADS = {"wide": 1.2, "narrow": 0.7}
 CENTRES = {"wide": 2.0, "narrow": -2.0}
 
 
-def draw(counts, seed, spreads=None):
+def draw(counts, seed):
     """So many samples of each class."""
-    rng, spreads = np.random.default_rng(seed), spreads or SPREADS
-    x = [CENTRES[c] + spreads[c] * rng.standard_normal((n, D)) for c, n in counts.items()]
+    rng = np.random.default_rng(seed)
+    x = [CENTRES[c] + SPREADS[c] * rng.standard_normal((n, D)) for c, n in counts.items()]
     return np.concatenate(x), np.repeat(list(counts), list(counts.values()))
 
 
@@ -32,10 +32,9 @@ class Learner:
     ``step/(step + memorized)`` of it.
     """
 
-    def __init__(self, x, y, learned, memorized, spreads=None, factor=None):
-        self.spreads, self.names = spreads or SPREADS, sorted(set(y.tolist()))
+    def __init__(self, x, y, learned, memorized, factor):
+        self.names, self.centres, self.spreads = sorted(set(y.tolist())), CENTRES, SPREADS
         self.points = {c: torch.from_numpy(x[y == c]) for c in self.names}
-        factor = factor or dict.fromkeys(self.names, 1.0)
         self.learned = {c: learned[c] * factor[c] for c in self.names}
         self.memorized = {c: memorized[c] * factor[c] for c in self.names}
         self.step = 0
@@ -49,7 +48,7 @@ class Learner:
         return out
 
     def _of(self, c, x, sigma):
-        centre, spread = CENTRES[c], self.spreads[c]
+        centre, spread = self.centres[c], self.spreads[c]
         known = centre + spread**2 / (spread**2 + sigma**2) * (x - centre)
         logits = -(torch.cdist(x, self.points[c]) ** 2) / (2 * sigma**2)
         nearest = logits.softmax(dim=1) @ self.points[c]
@@ -62,32 +61,45 @@ LEARNED, MEMORIZED = {"wide": 8.0, "narrow": 40.0}, {"wide": 400.0, "narrow": 20
 
 def train(
     folder,
-    seed,
+    training_seed,
     counts=None,
     *,
     learned=None,
     memorized=None,
     experiment="toy",
-    spreads=None,
     steps=None,
     jitter=0.1,
+    pooled=False,
+    seed_of_all=None,
+    held_out_counts=None,
+    ema=False,
     **options,
 ):
-    """Watch one training; the times of both classes and of each scatter by so much in ln, by seed."""
+    """Watch one training; the times of both classes and of each scatter by so much in ln, by seed.
+
+    With `pooled` labels are drawn anew, and the network knows the two classes as one. `seed_of_all` makes
+    another training of what is nearly the same one.
+    """
     counts = counts or {"wide": 32, "narrow": 32}
-    x, y = draw(counts, 1000 + seed, spreads)
-    rng = np.random.default_rng(seed)
-    common = rng.normal()
-    factor = {c: math.exp(jitter * (common + rng.normal())) for c in counts}
-    learner = Learner(x, y, learned or LEARNED, memorized or MEMORIZED, spreads, factor)
-    held_out = draw(dict.fromkeys(counts, 64), 5000 + seed, spreads)
-    said = {"experiment": experiment, "training_seed": seed, **options}
+    own = training_seed if seed_of_all is None else seed_of_all
+    rng = np.random.default_rng(own)
+    factor = {c: math.exp(jitter * z) for c, z in zip(counts, rng.normal() + rng.normal(size=2), strict=True)}
+    factor["wide"] *= 1 if seed_of_all is None else 1 + 1e-4 * training_seed
+    (x, y), held_out = (
+        draw(counts, 1000 + own),
+        draw(held_out_counts or dict.fromkeys(counts, 64), 5000 + own),
+    )
+    learner = Learner(x, y, learned or LEARNED, memorized or MEMORIZED, factor)
+    if pooled:
+        y, held_out = rng.permutation(y), (held_out[0], rng.permutation(held_out[1]))
+        learner = Learner(x, y, dict.fromkeys(counts, 10.0), dict.fromkeys(counts, 400.0), factor)
+        learner.centres, learner.spreads = dict.fromkeys(counts, 0.0), dict.fromkeys(counts, 2.2)
+    said = {"experiment": experiment, "training_seed": training_seed, **options}
     monitor = Monitor(folder, train=(x, y), held_out=held_out, budget=1, **said)
     denoiser = denoisers.from_x0(learner)
     for step in STEPS if steps is None else steps:
         learner.step = int(step)
-        monitor.measure(int(step), denoiser, samples=False)
-    return learner
+        monitor.measure(int(step), denoiser, ema=denoiser if ema else None, samples=False)
 
 
 #: Few of the monitor's steps, so that tests are short.
