@@ -30,6 +30,8 @@ for aside, x in (
     ("terminal", 6.2),
     ("denoisers", 8.4),
     ("monitor", 7.4),
+    ("runs", 7.3),
+    ("advice", 8.1),
 ):
     PLACE[aside] = (x, PLACE[aside][1])
 

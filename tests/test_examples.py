@@ -14,6 +14,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+SWEEP = re.search(
+    r"<!-- file: sweep.py -->\s+```python\n(.*?)^```",
+    (ROOT / "docs" / "monitor.md").read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
+)[1]
 STATES = ("not learned", "learned", "memorizing", "memorized")
 
 
@@ -49,3 +54,18 @@ def test_an_example_runs(path, tmp_path):
     assert len(rows) >= 3, done.stdout
     assert done.stdout.splitlines()[-1].startswith(("no window", "not open yet", "open since", "closed at"))
     assert (tmp_path / "run" / "picture.png").exists() == (find_spec("matplotlib") is not None)
+
+
+def test_the_sweep_of_the_monitors_page_runs_and_is_judged(tmp_path):
+    """One seed in place of eight: everything is measured, and decides nothing."""
+    pytest.importorskip("torch")
+    (tmp_path / "sweep.py").write_text(SWEEP, encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    told = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([sys.executable, "sweep.py", "1"], **told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(ROOT / "claims")]
+    done = subprocess.run([*words, "--subject", "runs:sweep"], **told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for claim in ("minority-speciation", "two-phases", "variance-order"):
+        assert re.search(rf"{claim} +inconclusive", done.stdout), done.stdout
