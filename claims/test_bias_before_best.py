@@ -93,7 +93,7 @@ CLAIM = Claim(
     measure=space.measure_curves,
     judge=judge,
     select=select,
-    takes="balanced classes of at most 8 training samples per dimension",
+    takes="balanced classes of at most 8 training samples per dimension, not pairs made to be judged together",
     space=Space(
         axes=(
             space.PSI_N,

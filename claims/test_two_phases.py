@@ -204,7 +204,7 @@ CLAIM = Claim(
     measure=measure,
     judge=judge,
     select=select,
-    takes="balanced classes",
+    takes="balanced classes, not pairs made to be judged together",
     space=SPACE,
 )
 
