@@ -28,7 +28,7 @@ POPULATION_ORDER = 8
 
 @dataclass(frozen=True)
 class Moments:
-    """U (p, p), V (p, d), and a bound on the Frobenius norm of the error of U."""
+    """U (p, p), V (p, d), and a bound on the Frobenius norm of the error of U; NaN where none was asked for."""
 
     u: Array
     v: Array
@@ -50,6 +50,8 @@ class Features:
         Scratch memory of one block.
     tolerance : float
         Of the noise averages of a smooth activation, absolute.
+    bounded : bool
+        Whether `Moments.bound` is wanted.
     """
 
     def __init__(
@@ -60,9 +62,10 @@ class Features:
         backend: Backend,
         block_bytes: int = 1 << 27,
         tolerance: float = SMOOTH_TOLERANCE,
+        bounded: bool = True,
     ) -> None:
         self.model, self.backend, self.block_bytes = model, backend, block_bytes
-        self.tolerance = tolerance
+        self.tolerance, self.bounded = tolerance, bounded
         self.p, self.d = features.shape
         #: W / sqrt(d).
         self.w = backend.array(features / np.sqrt(self.d))
@@ -73,9 +76,7 @@ class Features:
         s = xp.call("sqrt", covariance.diagonal())
         r = covariance / (s[:, None] * s[None, :])
         on = np.arange(self.p)
-        explained = sum(gram.diagonal() for gram in grams)
-        rest = second - explained
-        rest = rest * (rest > 0)
+        rest = second - sum(gram.diagonal() for gram in grams)
         # Horner's scheme, in place: these are the largest arrays of a run.
         u = r * grams[-1]
         for gram in grams[-2:0:-1]:
@@ -83,9 +84,12 @@ class Features:
             u *= r
         u += grams[0]
         u[on, on] = second
+        v = np.sqrt(self.model.noise) * (c1 / s)[:, None] * self.w
+        if not self.bounded:
+            return Moments(u, v, float("nan"))
+        rest = rest * (rest > 0)
         r[on, on] = 0.0
         tail = rest @ (_power(r * r, len(grams)) @ rest)
-        v = np.sqrt(self.model.noise) * (c1 / s)[:, None] * self.w
         return Moments(u, v, float(xp.call("sqrt", tail)))
 
     def of_samples(self, x: Floats, *, order: int = SAMPLE_ORDER) -> Moments:
@@ -99,18 +103,23 @@ class Features:
         covariance = model.noise * (self.w @ self.w.T)
         s = xp.call("sqrt", covariance.diagonal())
         response = self._response(order, s)
-        grams = [xp.zeros(self.p, self.p) for _ in range(order + 1)]
+        grams: list[Array] = []
         c1, second = xp.zeros(self.p), xp.zeros(self.p)
         mean = xp.array(np.sqrt(model.signal) * x)
         rows = max(1, self.block_bytes // (8 * (order + 3) * self.p))
         for i in range(0, len(x), rows):
             c, square = response(self.w @ mean[i : i + rows].T, s)
-            for gram, cm in zip(grams, c, strict=True):
-                gram += cm @ cm.T
+            for m, cm in enumerate(c):
+                if i == 0:
+                    grams.append(cm @ cm.T)
+                else:
+                    grams[m] += cm @ cm.T
             c1 += c[1].sum(1)
             second += square.sum(1)
         n = len(x)
-        return self._assemble(covariance, [g / n for g in grams], c1 / n, second / n)
+        for gram in grams:
+            gram /= n
+        return self._assemble(covariance, grams, c1 / n, second / n)
 
     def of_population(self, population: Population, cls: int, *, order: int = POPULATION_ORDER) -> Moments:
         """Moments over a whole Gaussian class and all noise: no test points, no test error.
@@ -244,7 +253,7 @@ def mixture_moments(
     draw: Draw, model: RandomFeatures, *, backend: Backend, test: bool = True
 ) -> tuple[Moments, Moments | None]:
     """Moments of the whole training set, and of the whole mixture: `class_moments` without classes."""
-    features = Features(draw.features, model, backend=backend)
+    features = Features(draw.features, model, backend=backend, bounded=False)
     train = features.of_samples(np.concatenate(draw.train))
     if not test or draw.population is None:
         return train, None

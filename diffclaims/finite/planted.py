@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.draw import TURNS, Draw, Population, generator
-from diffclaims.finite.sampler import Score, exact_score
+from diffclaims.finite.scores import Score, exact_score
 from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.model import RandomFeatures
 

@@ -1,41 +1,41 @@
 """U-turns with a learned score: noise a point of a class, run the backward process, see where it ends.
 
-One second layer is trained for each diffusion time of a grid, on the same samples and with the same
-first layer. The backward process is stochastic: ancestral steps, each the exact posterior given the
-score's estimate of the clean point. A point's end is judged by the exact posterior of the true mixture.
+The backward process is stochastic: ancestral steps, each the exact posterior given the score's estimate of the
+clean point. A point's end is judged by the exact posterior of the true mixture.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 
 from diffclaims.errors import InvalidInput, SolveFailed
 from diffclaims.finite.backend import Backend
 from diffclaims.finite.curves import check_count
-from diffclaims.finite.draw import TURNS, Draw, Population, check_seeds, generator
-from diffclaims.finite.flow import Flow
-from diffclaims.finite.gram import ClassFeatureMoments, Features, Moments, mixed, mixture_moments
+from diffclaims.finite.draw import TURNS, Population, check_seeds, generator
 from diffclaims.finite.noise import Noise
-from diffclaims.finite.setup import DEFAULT_TIMES, Question, read
+from diffclaims.finite.scores import (
+    Score,
+    ScoreMaker,
+    answers_opposite_by_opposite,
+    exact_score,
+    from_one_class,
+    learned_scores,
+    log_posterior,
+)
+from diffclaims.finite.setup import Question, read
 from diffclaims.problem.arguments import checked
-from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 
 Floats = NDArray[np.float64]
-#: A score at one diffusion time: points (n, d) to scores (n, d).
-Score = Callable[[Floats], Floats]
-#: Makes the score of one seed's draw at the model's diffusion time.
-ScoreMaker = Callable[[Draw, RandomFeatures], Score]
 
 
 @checked
@@ -50,6 +50,7 @@ def speciation(
     end: float = 1e-2,
     training_time: float | str = "best",
     score: str | ScoreMaker = "learned",
+    scores_every: int = 1,
     mirrored: bool = False,
     sobol: bool = False,
     backend: str = "numpy",
@@ -81,6 +82,9 @@ def speciation(
         ``"exact"`` uses the true score of the mixture: the control of the sampler itself. A callable
         ``score(draw, model)`` returns a score, points (n, d) to (n, d), at ``model.diffusion_time``, as
         `diffclaims.finite.PlantedError` does; its attribute ``name``, if any, is recorded.
+    scores_every : int
+        Train a score at every so many times of the grid, and at its last one; second layers between come from a
+        spline (`diffclaims.finite.between`). Only for learned scores.
     mirrored : bool
         Give every second class the random numbers of the class before it, with the opposite sign: for its points,
         their noise and all backward steps. Each class's own probabilities are drawn as before; that they
@@ -114,6 +118,7 @@ def speciation(
     """
     setup = read(question, n_dims=n_dims)
     turns = _checked(diffusion_times, n_points, n_steps, end, training_time, score)
+    _check_every(scores_every, score)
     listed = check_seeds(seeds)
     xp = Backend(name=backend, device=device)
     grid = time_grid(turns, end, n_steps)
@@ -124,15 +129,15 @@ def speciation(
     for i, seed in enumerate(listed):
         draw = setup.draw(seed, None)
         assert draw.population is not None
-        scores: list[Score] = []
-        for t in grid[:-1]:
-            model = dataclasses.replace(setup.model, diffusion_time=float(t))
-            if callable(score):
-                scores.append(score(draw, model))
-            elif score == "exact":
-                scores.append(exact_score(draw.population, model))
-            else:
-                scores.append(_learned_score(draw, model, training_time, xp))
+        models = [dataclasses.replace(setup.model, diffusion_time=float(t)) for t in grid[:-1]]
+        if callable(score):
+            scores = [score(draw, model) for model in models]
+        elif score == "exact":
+            scores = [exact_score(draw.population, model) for model in models]
+        else:
+            scores = learned_scores(draw, models, training_time, scores_every, xp)
+            if mirrored and answers_opposite_by_opposite(draw.population, setup.model):
+                scores = [from_one_class(one) for one in scores]
         noise = Noise(generator(seed, TURNS), draw.population, n_points, mirrored=mirrored, sobol=sobol)
         ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, noise)
         transition[i] = ends.mean(axis=1).transpose(1, 2, 0)
@@ -152,6 +157,7 @@ def speciation(
         n_regular_steps=n_steps,
         end=end,
         score=str(getattr(score, "name", "callable")) if callable(score) else score,
+        scores_every=scores_every,
         training_time=training_time if score == "learned" else "none",
         sampler="ancestral, stochastic",
         mirrored=int(mirrored),
@@ -221,6 +227,17 @@ def _checked(
     return turns
 
 
+def _check_every(scores_every: int, score: str | ScoreMaker) -> None:
+    check_count("scores_every", scores_every)
+    if scores_every > 1 and score != "learned":
+        raise InvalidInput.of(
+            "scores_every",
+            scores_every,
+            'be 1 where score is not "learned"',
+            "leave it out, for no score is trained",
+        )
+
+
 def time_grid(turns: Floats, end: float, n_steps: int) -> Floats:
     """Decreasing diffusion times, equal in log signal-to-noise, that contain every turning time."""
 
@@ -235,72 +252,6 @@ def time_grid(turns: Floats, end: float, n_steps: int) -> Floats:
     return np.asarray(
         np.sort(np.concatenate([regular[away & (regular > end * (1 + 1e-9))], turns, [end]]))[::-1]
     )
-
-
-def log_posterior(population: Population, y: Floats, signal: float, noise: float) -> Floats:
-    """Log p(l | x_t) of the mixture noised to one time, shape (n, K)."""
-    total = signal * population.variances + noise
-    out = np.empty((len(y), len(population.weights)))
-    for k, (mu, v) in enumerate(zip(population.centroids, total, strict=True)):
-        out[:, k] = np.log(population.weights[k]) - 0.5 * np.log(v).sum()
-        out[:, k] -= 0.5 * ((y - np.sqrt(signal) * mu) ** 2 @ (1 / v))
-    return np.asarray(out - logsumexp(out, axis=1, keepdims=True))
-
-
-def exact_score(
-    population: Population, model: RandomFeatures, adjust: Callable[[Floats], Floats] | None = None
-) -> Score:
-    """Score of the noised mixture; `adjust` may change the posteriors (n, K) that it is made of."""
-    signal, noise = model.signal, model.noise
-    total = signal * population.variances + noise
-
-    def score(y: Floats) -> Floats:
-        p = np.exp(log_posterior(population, y, signal, noise))
-        p = p if adjust is None else adjust(p)
-        return np.asarray((p @ (np.sqrt(signal) * population.centroids / total)) - y * (p @ (1 / total)))
-
-    return score
-
-
-def _learned_score(draw: Draw, model: RandomFeatures, training_time: float | str, xp: Backend) -> Score:
-    train, test = mixture_moments(draw, model, backend=xp, test=training_time == "best")
-    return _stopped(draw, model, train, test, training_time, xp)
-
-
-def trained_score(
-    draw: Draw, model: RandomFeatures, moments: ClassFeatureMoments, training_time: float | str, xp: Backend
-) -> Score:
-    """Score of features trained on given moments; ``"best"`` needs moments of the population as well."""
-    test = None
-    if training_time == "best":
-        assert draw.population is not None
-        test = mixed(draw.population.weights, moments.test)
-    return _stopped(draw, model, mixed(moments.shares, moments.train), test, training_time, xp)
-
-
-def _stopped(
-    draw: Draw,
-    model: RandomFeatures,
-    train: Moments,
-    test: Moments | None,
-    training_time: float | str,
-    xp: Backend,
-) -> Score:
-    """Score of features trained on given moments; with ``"best"`` stopped at the least loss on others."""
-    flow = Flow.of(train, model.noise, backend=xp)
-    if training_time == "best":
-        # Losses are linear in the moments: one rotation serves the whole mixture.
-        assert test is not None
-        tau = float(DEFAULT_TIMES[int(np.argmin(flow.losses(test, DEFAULT_TIMES)))])
-    else:
-        tau = float(training_time)
-    readout = flow.readout(tau)
-    w = Features(draw.features, model, backend=xp).w
-
-    def score(y: Floats) -> Floats:
-        return xp.numpy((readout @ xp.act(model, w @ xp.array(y).T)).T)
-
-    return score
 
 
 def _u_turns(

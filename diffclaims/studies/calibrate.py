@@ -45,7 +45,15 @@ Floats = NDArray[np.float64]
 #: Settings of the subject that a pool depends on, by what is measured.
 SETTINGS = {
     "learning_curves": ("n_dims", "seeds", "n_times", "reduced"),
-    "speciation": ("speciation_dims", "speciation_seeds", "n_points", "n_steps", "mirrored", "sobol"),
+    "speciation": (
+        "speciation_dims",
+        "speciation_seeds",
+        "n_points",
+        "n_steps",
+        "scores_every",
+        "mirrored",
+        "sobol",
+    ),
 }
 #: Largest difference between a recorded seed and the same seed measured anew: records are in single precision.
 SAME = 1e-5

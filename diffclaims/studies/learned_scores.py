@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from diffclaims.finite.backend import Backend
 from diffclaims.finite.draw import Draw, draw_gaussian
 from diffclaims.finite.gram import ClassFeatureMoments, Features, Moments
-from diffclaims.finite.sampler import Score, ScoreMaker, trained_score
+from diffclaims.finite.scores import Score, ScoreMaker, trained_score
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 

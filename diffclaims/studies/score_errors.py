@@ -48,7 +48,7 @@ from diffclaims.api.claim import find_claim
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.finite.draw import draw_gaussian
 from diffclaims.finite.planted import PlantedError, score_error
-from diffclaims.finite.sampler import ScoreMaker
+from diffclaims.finite.scores import ScoreMaker
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate

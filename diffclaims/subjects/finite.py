@@ -34,7 +34,7 @@ class FiniteSubject:
     n_dims : int
         Dimension d of the learning curves.
     speciation_dims : int
-        Dimension d of the U-turns, which train one score for each backward step.
+        Dimension d of the U-turns, which train scores along the backward steps.
     seeds, speciation_seeds : int
         How many seeds, of the learning curves and of the U-turns.
     n_times : int
@@ -42,7 +42,9 @@ class FiniteSubject:
     n_points : int
         Points of each class and diffusion time in a U-turn, per seed.
     n_steps : int
-        Backward steps of a U-turn, each with a score of its own.
+        Backward steps of a U-turn, equal in log signal-to-noise; the times that are asked for are added.
+    scores_every : int
+        As in `diffclaims.finite.speciation`.
     max_features, max_samples : int
         Largest p and n that are tried: a seed costs of the order of ``p^2 (n + p)``.
     reduced : bool, optional
@@ -62,6 +64,7 @@ class FiniteSubject:
     n_times: int = 60
     n_points: int = 128
     n_steps: int = 24
+    scores_every: int = 3
     max_features: int = 4000
     max_samples: int = 20_000
     reduced: bool | None = None
@@ -89,6 +92,7 @@ class FiniteSubject:
             "n_dims": self.speciation_dims,
             "n_points": self.n_points,
             "n_regular_steps": self.n_steps,
+            "scores_every": self.scores_every,
             "mirrored": int(self.mirrored),
             "sobol": int(self.sobol),
         }
@@ -125,6 +129,7 @@ class FiniteSubject:
             seeds=self.speciation_seeds,
             n_points=self.n_points,
             n_steps=self.n_steps,
+            scores_every=self.scores_every,
             mirrored=self.mirrored,
             sobol=self.sobol,
             backend=self.backend,

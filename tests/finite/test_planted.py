@@ -9,7 +9,7 @@ from diffclaims import GaussianMixture, RandomFeatures, finite
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.draw import draw_gaussian, generator
 from diffclaims.finite.planted import KINDS
-from diffclaims.finite.sampler import exact_score
+from diffclaims.finite.scores import exact_score
 
 GRAM = [[0.5, -0.5], [-0.5, 0.5]]
 UNEQUAL = GaussianMixture([0.2, 0.8], [1.5, 1.0], centroid_gram=GRAM)

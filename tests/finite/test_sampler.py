@@ -8,7 +8,8 @@ import pytest
 from diffclaims import finite
 from diffclaims.errors import InvalidInput
 from diffclaims.finite.draw import generator, realize
-from diffclaims.finite.sampler import exact_score, log_posterior, time_grid
+from diffclaims.finite.sampler import time_grid
+from diffclaims.finite.scores import exact_score, log_posterior
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 
