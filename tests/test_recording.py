@@ -66,6 +66,7 @@ SMALL = FiniteSubject(
         ("curves", {"reduced": True}, r"paired = 0 \(now 1\), control = 0 \(now 1\)"),
         ("speciation", {"n_points": 16, "sobol": False}, r"n_points = 8 \(now 16\), sobol = 1 \(now 0\)"),
         ("speciation", {"n_steps": 5}, r"n_regular_steps = 4 \(now 5\)"),
+        ("speciation", {"scores_every": 2}, r"scores_every = 3 \(now 2\)"),
         ("speciation", {"mirrored": False}, r"mirrored = 1 \(now 0\)"),
     ],
 )
