@@ -127,6 +127,32 @@ class ClassCurves:
         }
 
 
+def loss_band(loss: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
+    """Return the mean loss at each measurement, geometric over levels, with 95 % limits over resampled samples.
+
+    Parameters
+    ----------
+    loss : ndarray, shape (T, L, n)
+    seed : int
+
+    Returns
+    -------
+    value, low, high : ndarray, shape (T,)
+        Limits are NaN for fewer than two samples.
+    """
+    n = loss.shape[2]
+    if not n:
+        nothing = np.full(len(loss), np.nan)
+        return nothing, nothing, nothing
+    with np.errstate(divide="ignore"):
+        value = np.exp(np.log(loss.mean(axis=2)).mean(axis=1))
+        if n < 2:
+            return value, np.full(len(loss), np.nan), np.full(len(loss), np.nan)
+        drawn = np.exp(np.log(loss @ _resampled(n, np.random.default_rng(seed))).mean(axis=1))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
+    return value, low, high
+
+
 def crossing(steps: Floats, values: Floats, limit: float) -> float:
     """Return the step at which a curve first reaches a limit, found in ln(1 + step); +inf if it does not."""
     if not np.isfinite(values).all():

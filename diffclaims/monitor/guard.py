@@ -153,3 +153,9 @@ def _swapped(module: Any, ema: Any) -> Iterator[None]:
         raise InvalidInput.of("ema", "<a state dict>", limit, f"{fix} ({error})") from error
     finally:
         module.load_state_dict(before)
+
+
+def first_process() -> bool:
+    """Whether this is the process that measures: the first of a distributed training, or the only one."""
+    distributed = need("torch", "unet", "monitoring").distributed
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.denoisers.denoiser import Denoiser
 from diffclaims.errors import InvalidInput
-from diffclaims.extras import need
 from diffclaims.monitor.about import Identity, beginning, describe
 from diffclaims.monitor.ask import Asked, askable
 from diffclaims.monitor.callbacks import Watch, hf_callback, lightning_callback
 from diffclaims.monitor.data import Data
-from diffclaims.monitor.guard import alone, averaged, evaluating, random_state_kept
+from diffclaims.monitor.guard import alone, averaged, evaluating, first_process, random_state_kept
 from diffclaims.monitor.halves import with_half
 from diffclaims.monitor.moments import moments_of
 from diffclaims.monitor.noise import levels
+from diffclaims.monitor.pictures import Pictures
 from diffclaims.monitor.record import Record
 from diffclaims.monitor.samples import Pool, measure_samples
-from diffclaims.monitor.schedule import Account, Schedule
+from diffclaims.monitor.schedule import Account, Schedule, whole
 from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
 from diffclaims.monitor.uturns import Classifier, Turns, measure_uturns, uturn_levels
@@ -72,6 +71,10 @@ class Monitor:
     half : path, optional
         Folder of another training on other samples, whose held-out samples are those of this one and the other way
         round: `status` then compares them.
+    images : bool or sequence of int
+        Keep, with every measurement of samples, small pictures of those that are nearest to a training sample beside
+        it, four of each class: True where samples have the shape of an image, or that shape where they are flattened.
+        The folder then holds training images.
     sink : object, optional
         Where each measurement is logged, by ``sink.log(dict, step)`` or as `log_to` has it.
     clock : callable
@@ -103,6 +106,7 @@ class Monitor:
         features: Callable[[Floats], ArrayLike] | None = None,
         device: Any = None,
         half: str | os.PathLike[str] | None = None,
+        images: bool | Sequence[int] = False,
         sink: Any = None,
         clock: Callable[[], float] = time.monotonic,
         experiment: str | None = None,
@@ -117,6 +121,7 @@ class Monitor:
         self._features, self._clock = features, clock
         self._log = None if sink is None else log_to(sink)
         self.data = Data.of(train, held_out, seed)
+        self._pictures = Pictures.of(images, tuple(self.data.train.x.shape[1:]))
         self._about = describe(self.data, seed, Identity(experiment, training_seed, class_weights))
         self._store = Store(folder)
         self._store.check(self._about)
@@ -148,7 +153,7 @@ class Monitor:
         bool
             False on all but the first process of a distributed training.
         """
-        if not _first_process():
+        if not first_process():
             return False
         self._see(step)
         return self._schedule.due(step)
@@ -185,7 +190,7 @@ class Monitor:
         InvalidInput
             For a denoiser that does not fit the data, or whose answers are not finite; nothing is stored then.
         """
-        if not _first_process():
+        if not first_process():
             return
         if not isinstance(denoiser, Denoiser):
             limit = "come from an adapter of diffclaims.denoisers"
@@ -254,7 +259,7 @@ class Monitor:
         self._go_on(int(state["step"]) + 1)
 
     def _see(self, step: int) -> None:
-        step = _step(step)
+        step = whole(step)
         if self._from is None:
             self._go_on(step)
         elif self._from > step:
@@ -309,9 +314,11 @@ class Monitor:
                 costs["losses"] += self._clock() - began
                 if with_samples and self._pool is not None:
                     began = self._clock()
-                    info["samples"][name] = measure_samples(
-                        asked, self._pool, found, self.seed, labelled=labelled
-                    )
+                    copies, made, of = measure_samples(asked, self._pool, found, self.seed, labelled=labelled)
+                    if self._pictures is not None:
+                        copies["near"], pairs = self._pictures.nearest(self._pool, made, of)
+                        arrays |= {f"{name}_near_{key}": values for key, values in pairs.items()}
+                    info["samples"][name] = copies
                     if info["labels_matter"][name]:
                         for i in range(1, min(WRONG_LABELS, len(self.data.classes) - 1) + 1):
                             wrong = asked.losses(found, self.seed, labelled=True, wrong=i)["held_out_log"]
@@ -371,21 +378,3 @@ class Monitor:
         self._store.write(Measurement(step, arrays, info))
         self._steps = self._store.steps()
         self._from = step + 1
-
-
-def _step(step: Any) -> int:
-    try:
-        found = operator.index(step)
-    except TypeError:
-        found = -1
-    if found < 0:
-        raise InvalidInput.of(
-            "step", step, "be a whole number from 0 on", "give the steps of the optimizer so far"
-        )
-    return found
-
-
-def _first_process() -> bool:
-    """Whether this is the process that measures: the first of a distributed training, or the only one."""
-    distributed = need("torch", "unet", "monitoring").distributed
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

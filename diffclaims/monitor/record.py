@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
-from diffclaims.monitor.curves import LEARNED, ClassCurves
+from diffclaims.monitor.curves import LEARNED, ClassCurves, loss_band
+from diffclaims.monitor.data import SPLITS
 from diffclaims.monitor.forecast import forecast
 from diffclaims.monitor.returns import turned
 from diffclaims.monitor.states import (
@@ -23,7 +24,7 @@ from diffclaims.monitor.states import (
     copy_evidence,
     last_state,
 )
-from diffclaims.monitor.store import Measurement, Store
+from diffclaims.monitor.store import Arrays, Measurement, Store
 from diffclaims.monitor.window import Window, window
 from diffclaims.times.networks import least
 
@@ -106,6 +107,46 @@ class Record:
         """Return where U-turns ended, by step, class and noise level; as `diffclaims.monitor.returns.turned`."""
         chosen = self.weights(weights)
         return turned(self.measurements(chosen), chosen, self.about)
+
+    def loss_bands(self, weights: str | None = None) -> xr.Dataset:
+        """Return the losses of each class over the steps, means over noise levels of their logarithms.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``train_loss`` and ``held_out_loss`` with ``_low`` and ``_high`` (95 % over resampled samples), by
+            ``class`` and ``step``; NaN where a class has no samples.
+        """
+        chosen = self.weights(weights)
+        about, found = self.about, self.measurements(chosen)
+        out: dict[str, Any] = {}
+        for split in SPLITS:
+            bands = [
+                loss_band(self._by_class(found, chosen, split, "loss", k), seed=k)
+                for k in range(len(about["classes"]))
+            ]
+            for end, values in zip(("", "_low", "_high"), zip(*bands, strict=True), strict=True):
+                out[f"{split}_loss{end}"] = (("class", "step"), np.array(values))
+        return xr.Dataset(out, {"class": about["classes"], "step": [m.step for m in found]})
+
+    def near(self, weights: str | None = None) -> tuple[list[dict[str, Any]], Arrays]:
+        """Return pictures of the last generated samples that are nearest to a training sample.
+
+        Returns
+        -------
+        about, arrays
+            As `Pictures.nearest` has them; empty where none were kept.
+        """
+        chosen = self.weights(weights)
+        for m in reversed(self.measurements(chosen)):
+            if samples := m.info["samples"].get(chosen):
+                arrays = {
+                    key: m.arrays[f"{chosen}_near_{key}"]
+                    for key in ("samples", "train")
+                    if samples.get("near")
+                }
+                return list(samples.get("near", [])), arrays
+        return [], {}
 
     def status(self, weights: str | None = None) -> xr.Dataset:
         """Return the state of every class at the last measurement.

@@ -60,13 +60,14 @@ class Pool:
         self.share = len(index) / n
         x, labels = data.train.take(index), data.train.labels[index]
         held = [(c.x, data.classes[k]) for s, k, c in data.items() if s == "held_out"]
-        keep = _distinct(self._vectors(x), labels, [(self._vectors(c), name) for c, name in held])
+        keep = _distinct(self.vectors(x), labels, [(self.vectors(c), name) for c, name in held])
         self.merged, self.x, self.labels = len(x) - len(keep), x[keep], labels[keep]
         theirs = np.concatenate([c for c, _ in held]) if held else None
         their_labels = [name for c, name in held for _ in range(len(c))] if held else None
         self.known = Known(self.x, self.labels.tolist(), theirs, their_labels, features)
 
-    def _vectors(self, x: NDArray[np.floating]) -> Floats:
+    def vectors(self, x: NDArray[np.floating]) -> Floats:
+        """Return samples as rows of what distances are measured in."""
         flat = vectors("train", x)
         if self.features is None:
             return flat
@@ -91,7 +92,7 @@ class Pool:
         known = self.known
         if len(known.kept) < 2:
             return {}
-        is_copy, nearest, _ = known.nearest(self._vectors(samples))
+        is_copy, nearest, _ = known.nearest(self.vectors(samples))
         out: dict[str, list[float]] = {"n_sources": [], "copied_sources": []}
         of = np.array([known.classes.index(c) for c in classes])
         for k in range(len(known.classes)):
@@ -103,7 +104,7 @@ class Pool:
 
     def nearest_class(self, samples: NDArray[np.floating]) -> list[Any]:
         """Return the class of the nearest training sample: for samples that no class was asked of."""
-        nearest = two_nearest(self._vectors(samples), self._vectors(self.x))[1]
+        nearest = two_nearest(self.vectors(samples), self.vectors(self.x))[1]
         return list(self.labels[nearest].tolist())
 
 
@@ -136,14 +137,19 @@ def generate(
     return torch.cat(out).numpy(), classes
 
 
-def measure_samples(asked: Asked, pool: Pool, levels: Floats, seed: int, *, labelled: bool) -> dict[str, Any]:
+def measure_samples(
+    asked: Asked, pool: Pool, levels: Floats, seed: int, *, labelled: bool
+) -> tuple[dict[str, Any], NDArray[np.floating], list[Any]]:
     """Generate and count copies.
 
     Returns
     -------
-    dict
+    found : dict
         By measure a list over classes, with intervals and null values as `copies` has them; ``missing``, and
         ``class_rule``.
+    samples : ndarray, shape (n, ...)
+    classes : list
+        Of each sample, by that rule.
     """
     told = labelled and asked.labels_matter(float(levels[-1]) / HIGH)
     samples, classes = generate(asked, levels, seed, labelled=labelled)
@@ -153,7 +159,8 @@ def measure_samples(asked: Asked, pool: Pool, levels: Floats, seed: int, *, labe
     out: dict[str, Any] = {str(name): [float(v) for v in found[name].values] for name in found.data_vars}
     rule = "the class that was asked for" if told else "the class of the nearest training sample"
     out |= pool.sources(samples, classes)
-    return {**out, "missing": found.attrs["missing"], "class_rule": rule, "pool_share": pool.share}
+    out |= {"missing": found.attrs["missing"], "class_rule": rule, "pool_share": pool.share}
+    return out, samples, classes
 
 
 def _distinct(x: Floats, labels: NDArray[Any], held: list[tuple[Floats, Any]]) -> NDArray[np.int64]:

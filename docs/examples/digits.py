@@ -38,7 +38,8 @@ optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
 denoiser = denoisers.from_edm(net, raw=True, sigma_data=1.0)
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/digits")
 # The training takes seconds, so measuring may take as long as it wants.
-monitor = Monitor(folder, train=(x, y), held_out=(images[held_out], labels[held_out]), budget=1)
+unseen = images[held_out], labels[held_out]
+monitor = Monitor(folder, train=(x, y), held_out=unseen, budget=1, images=(8, 8))
 for step in range(STEPS + 1):
     if monitor.due(step):
         monitor.measure(step, denoiser)
