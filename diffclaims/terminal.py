@@ -37,6 +37,11 @@ def progress(title: str) -> Iterator[Advance]:
         yield lambda done, total: shown.update(bar, completed=done, total=total)
 
 
+def printable(words: str, keep: str = "") -> str:
+    """Return text of a user's data with characters that cannot be printed as escapes, but for those to `keep`."""
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in words)
+
+
 def ascii_only() -> bool:
     """Whether standard output can show no more than plain characters."""
     return "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()

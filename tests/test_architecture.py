@@ -18,6 +18,7 @@ FLOORS = (
     ("extras", "terminal"),
     ("problem",),
     ("storage", "memorization", "denoisers"),
+    ("pages",),
     ("times",),
     ("monitor",),
     ("theory", "finite", "unet", "runs"),
