@@ -10,8 +10,10 @@ import numpy as np
 
 from diffclaims.advice.compute import DIFFUSION_TIME, advise
 from diffclaims.advice.measure import SHRINKAGES
+from diffclaims.advice.page import page
 from diffclaims.advice.show import shown
 from diffclaims.errors import InvalidInput
+from diffclaims.pages.render import check_target, write
 from diffclaims.storage import netcdf as storage
 
 
@@ -41,10 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=int, default=None, help="data sets drawn anew for the scatter")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     parser.add_argument("--out", type=Path, default=None, help="NetCDF file for what is advised")
+    parser.add_argument("--html", type=Path, default=None, metavar="FILE", help="page for what is advised")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="let the page replace a file that diffclaims did not make"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims advise``."""
+    html = None if args.html is None else args.html.expanduser()
+    if html is not None:
+        check_target(html, overwrite=args.overwrite)
     found = advise(
         args.data,
         weights=_weights(args.weights),
@@ -60,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     print(shown(found, int(os.environ.get("COLUMNS", 0)) or 110), end="")
     if args.out is not None:
         storage.write(args.out.expanduser(), found)
+    if html is not None:
+        write(html, page(found), overwrite=args.overwrite)
     return 0
 
 
