@@ -44,7 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "claims-report": {
         "metavar": "PATH",
-        "help": "Write all verdicts to PATH.json and PATH.nc.",
+        "help": "Write all verdicts to PATH.json, PATH.nc and, with the extra html, PATH.html.",
     },
     "strict-claims": {
         "action": "store_true",
@@ -299,11 +299,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             from diffclaims.suite import grid, report
 
             rows = grid.complete(ours.claims(), ours.columns, ours.rows)
-            written = report.write(rows, session.config.invocation_params.dir / path)
-            ours.notes.append(f"verdicts written to {written[0]} and {written[1]}")
+            told = report.about(ours.claims(), ours.columns, _command(session.config))
+            ours.notes.append(report.write(rows, session.config.invocation_params.dir / path, told))
     except DiffclaimsError as error:
         ours.notes.append(f"error: {error}")
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def _command(config: pytest.Config) -> str:
+    """What was run, as typed."""
+    import shlex
+
+    return shlex.join(["pytest", *map(str, config.invocation_params.args)])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

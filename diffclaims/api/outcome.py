@@ -206,6 +206,15 @@ class Effect:
         return ordered[most], ordered[n - 1 - most]
 
     @property
+    def shown_limits(self) -> tuple[float, float]:
+        """Limits shown beside the value: `limits` where there are any, else the decision threshold around it."""
+        if self.samples or self.interval is not None:
+            return self.limits
+        if math.isinf(self.bar):
+            return -math.inf, math.inf
+        return self.value - self.bar, self.value + self.bar
+
+    @property
     def bar(self) -> float:
         """The decision threshold: how far from the threshold counts as decided, in the units of the effect."""
         if self.n_seeds == 1 and self.interval is None:

@@ -34,6 +34,7 @@ _LEGEND = (
     "margin: effect minus threshold, in the effect's units, of the case that decides; controls: negative controls, "
     "which the check must reject and did; more on any word: diffclaims explain WORD"
 )
+_NO_CASE = "it has no case in the regime of this claim"
 _NOT_SELECTED = "not selected by -k, -m or a path"
 
 
@@ -74,7 +75,21 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
     outcome, the least.
     """
     own = [r for r in rows if r.claim == claim.id and r.subject == column.name]
-    cases = column.cases(claim)
+    roles = [c.role for c in column.cases(claim)]
+    return summary(own, roles, column.reason or ("" if roles else _without_cases(claim, column)))
+
+
+def summary(own: Sequence[Row], roles: Sequence[str], why: str) -> Cell:
+    """Summarize rows of one claim on one subject, as `cell`.
+
+    Parameters
+    ----------
+    own : sequence of Row
+    roles : sequence of str
+        Those of all cases that there are.
+    why : str
+        Why the subject does not run; empty where it does.
+    """
     regime = [r for r in own if r.role == Role.REGIME]
     measured = [r for r in regime if r.value is not None and r.status != "invalid"]
     controls = [r for r in own if r.role == Role.CONTROL and r.value is not None]
@@ -84,10 +99,10 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
     result = Cell(
         outcome=str(combine(Outcome(r.outcome) for r in deciding)),
         n_run=len(measured),
-        n_cases=sum(c.role is Role.REGIME for c in cases),
+        n_cases=sum(role == Role.REGIME for role in roles),
         caught=sum(r.outcome in r.expect for r in controls),
         n_controls=len(controls),
-        all_controls=sum(c.role is Role.CONTROL for c in cases),
+        all_controls=sum(role == Role.CONTROL for role in roles),
     )
     if deciding:
         rank = {"fails": 0, "inconclusive": 1, "holds": 2}
@@ -96,11 +111,11 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
         result.outcome = "invalid"
         result.reason = next(r.reason for r in own if r.status == "invalid")
     elif not deciding:
-        reasons = [r.reason for r in own if r.reason]
-        if column.reason:
-            result.reason = column.reason
-        elif not cases:
-            result.reason = _without_cases(claim, column)
+        reasons = [r.reason for r in own if r.reason and r.value is None]
+        if why:
+            result.reason = why
+        elif not roles:
+            result.reason = _NO_CASE
         else:
             result.reason = reasons[0] if reasons else _NOT_SELECTED
     result.remarks += [
@@ -120,14 +135,18 @@ def _without_cases(claim: Claim, column: Column) -> str:
     missing = claim.measures - column.subject.tags.measures if column.subject is not None else ()
     if missing:
         return f"it does not measure {', '.join(sorted(missing))}"
-    return "it has no case in the regime of this claim" + (
-        f", which takes {claim.takes}" if claim.takes else ""
-    )
+    return _NO_CASE + (f", which takes {claim.takes}" if claim.takes else "")
 
 
-def _parts(one: Cell, number: dict[str, int]) -> list[tuple[str, str]]:
-    """What is said of a cell, each with its style: the outcome, the margin, and what else there is."""
-    mark = f" [{number[one.reason]}]" if one.reason else ""
+def parts_of(one: Cell, mark: str = "") -> list[tuple[str, str]]:
+    """Return what is said of a cell, each with its style: the outcome, the margin, and what else there is.
+
+    Parameters
+    ----------
+    one : Cell
+    mark : str
+        Said beside the outcome.
+    """
     parts = [(f"{one.outcome}{mark}", _STYLE[one.outcome])]
     if one.worst is not None:
         margin = one.worst.margin
@@ -247,7 +266,9 @@ def render(
     for reason, index in number.items():
         heads = [k.title for k in columns if any(cells[c.id, k.name].reason == reason for c in claims)]
         why.append(f"[{index}] {', '.join(heads)}: {reason}")
-    parts = {key: _parts(one, number) for key, one in cells.items()}
+    parts = {
+        key: parts_of(one, f" [{number[one.reason]}]" if one.reason else "") for key, one in cells.items()
+    }
     body = [[Text("claim"), *(Text(k.title) for k in columns)]]
     body += [
         [Text(c.id), *(Text("\n").join(Text(*part) for part in parts[c.id, k.name]) for k in columns)]

@@ -6,6 +6,7 @@ then whether the verdict is the expected one, so that an expected failure cannot
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ class Row:
     ----------
     outcome : str
         A value of `Outcome`.
-    effect, value, threshold, bar, stderr, n_seeds
-        The effect that decides; `value` is None when nothing was measured.
+    effect, value, threshold, bar, low, high, stderr, n_seeds
+        The effect that decides, with its limits; `value` is None when nothing was measured.
+    reason : str
+        Why it was not run, is invalid, differs from its baseline or did not come out as expected.
     status : str
         "as expected", "inconclusive", "unexpected", "baseline", "invalid" or "not run".
     baseline : str
@@ -55,6 +58,8 @@ class Row:
     value: float | None = None
     threshold: float = 0.0
     bar: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
     stderr: float = 0.0
     n_seeds: int = 0
     sentence: str = ""
@@ -79,6 +84,7 @@ class Row:
             worst: Effect = result.verdict.worst
             self.effect, self.value, self.threshold = worst.name, worst.value, worst.threshold
             self.bar, self.stderr, self.n_seeds = worst.bar, worst.stderr, worst.n_seeds
+            self.low, self.high = worst.shown_limits
 
     @classmethod
     def of(cls, claim: Claim, case: Case, column: Column, **more: Any) -> Row:
@@ -150,10 +156,13 @@ class Runner:
         except BaselineError as error:
             row.status = "baseline"
             row.baseline = "missing" if isinstance(error, BaselineMissing) else "differs"
+            row.reason = str(error)
             return row, error
         if result.verdict is None:
             return row, None
-        return row, self._judge(row, claim, result)
+        failed = self._judge(row, claim, result)
+        row.reason = row.reason if failed is None else str(failed)
+        return row, failed
 
     def explore(
         self, claim: Claim, column: Column, *, examples: int, folder: Path
