@@ -66,6 +66,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "record": ("diffclaims.studies.record", "measure a subject for every claim and keep what it answered"),
     "explore": ("diffclaims.suite.explore", "search the regime of a claim for its weakest margin"),
     "map": ("diffclaims.studies.maps.command", "map a claim over one to three parameters"),
+    "report": (
+        "diffclaims.studies.report",
+        "one HTML page of a monitored run, a claims run or an advice",
+    ),
     "plot": ("diffclaims.plots.command", "draw a map or learning curves"),
 }
 
