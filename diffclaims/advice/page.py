@@ -105,10 +105,14 @@ def page(advice: xr.Dataset) -> str:
         widest=widest(a) if a.get("weights_state") in HELPED else "",
         at_stop=_at_stop(advice) if "stop" in a else None,
         marks=marks,
-        trust=str(a["trust"]).splitlines(),
-        notes=str(a["notes"]).splitlines(),
+        trust=_lines(a["trust"]),
+        notes=_lines(a["notes"]),
         facts=_facts(a),
     )
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in str(text).split("\n") if line]
 
 
 def _look(width: float) -> str:
