@@ -32,6 +32,7 @@ for aside, x in (
     ("monitor", 7.4),
     ("runs", 7.3),
     ("advice", 8.1),
+    ("pages", 6.0),
 ):
     PLACE[aside] = (x, PLACE[aside][1])
 

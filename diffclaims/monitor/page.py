@@ -98,8 +98,9 @@ def _states(status: xr.Dataset) -> Table:
     rows = []
     for row in _rows(status):
         after = int(row["since_after"])
-        counts = "{:,} + {:,} ({:,} + {:,})".format(
-            *(int(row[f"n_{s}{end}"]) for end in ("", "_measured") for s in ("train", "held_out"))
+        known, measured = (
+            " + ".join(f"{int(row[f'n_{split}{end}']):,}" for split in ("train", "held_out"))
+            for end in ("", "_measured")
         )
         rows.append(
             [
@@ -112,7 +113,7 @@ def _states(status: xr.Dataset) -> Table:
                 _interval(row, "generalization", (0.0, 1.2), 0.8),
                 *(Cell(_at(row, key)) for key in _EVENTS),
                 Cell(number(row["best_at"], ",.0f", "still falling")),
-                Cell(counts),
+                Cell(known, mark=f"measured: {measured}"),
             ]
         )
     return Table(f"States at step {status.attrs['step']:,}", [COLUMNS[key] for key in keys], rows)

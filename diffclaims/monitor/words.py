@@ -45,9 +45,7 @@ COLUMNS = {
         "Measured step with the least held-out loss, each noise level relative to the trivial loss; none "
         "where the last one is the least.",
     ),
-    "counts": Column(
-        "samples", "Training samples and held-out samples; in brackets those that are measured."
-    ),
+    "counts": Column("samples", "Training samples and held-out samples, and how many of each are measured."),
     "gap": Column(
         "gap",
         "How much lower losses of training samples are than those of held-out ones: the difference of mean "

@@ -36,10 +36,9 @@ _COLUMNS = (
         "effect",
         f"{WORDS['effect']} Brackets: its limits, each wrong in at most 1 % of cases, or the decision "
         f"threshold around it. "
-        "The tick is the threshold; each drawing has a scale of its own.",
+        "The tick is the threshold; each drawing has a scale of its own. "
+        f"Threshold: {WORDS['threshold']} Seed: {WORDS['seed']}",
     ),
-    Column("threshold", WORDS["threshold"]),
-    Column("seeds", f"{WORDS['seed']} 0 for an exact subject."),
     Column("regime", f"{WORDS['regime']} Control: {WORDS['control']} Outside: {WORDS['outside']}"),
     Column("baseline", WORDS["baseline"]),
     Column(
@@ -147,7 +146,7 @@ def _grid(
     subjects = document.get("subjects", {})
     body = []
     for claim in claims:
-        cells = [Cell(claim)]
+        cells = [Cell(claim, "long")]
         for name in titles:
             own = [r for r in rows if r.claim == claim and r.subject == name]
             roles = [r.role for r in own if r.role != "explored"]
@@ -193,16 +192,22 @@ def _row(row: Row, titles: Mapping[str, str], notes: Mapping[str, str]) -> list[
     value = math.nan if row.value is None else row.value
     why = row.expected_failure or row.sentence or row.reason
     return [
-        Cell(row.case),
+        Cell(row.case, "long"),
         Cell(titles[row.subject], "name"),
         Cell(row.outcome, _look(row), mark=_status(row)),
-        Cell(spread(value, row.low, row.high, "+.3g"), bar=_bar(row) if known else None),
-        Cell(number(row.threshold, ".3g") if known else ""),
-        Cell(str(row.n_seeds) if known else ""),
+        Cell(
+            spread(value, row.low, row.high, "+.3g"),
+            bar=_bar(row) if known else None,
+            mark=f"threshold {number(row.threshold, '.3g')}; {_repeated(row)}" if known else "",
+        ),
         Cell(row.role),
         Cell(row.baseline, "name"),
         Cell(why, "wide", mark=str(notes.get(row.case, ""))),
     ]
+
+
+def _repeated(row: Row) -> str:
+    return f"{row.n_seeds} seed{'s' if row.n_seeds != 1 else ''}" if row.n_seeds else "no seeds"
 
 
 def _look(row: Row) -> str:

@@ -50,7 +50,7 @@ def test_each_class_stands_beside_its_own_numbers(record, run):
         assert row[1].startswith(f"{int(one['since']):,}")
         assert row[2] == told("generalization")
         assert row[3:6] == [told(key, ",.0f") for key in ("learned_at", "memorizing_at", "memorized_at")]
-        assert row[7] == f"{30 + k} + {40 + k} ({made.N} + {made.N})"
+        assert row[7] == f"{30 + k} + {40 + k} measured: {made.N} + {made.N}"
         assert measures[name][:2] == [told("gap"), told("auc")]
         assert "[" in measures[name][0]
 
@@ -176,12 +176,12 @@ def test_failures_come_first(claims):
 
 def test_each_case_has_its_effect_with_its_interval(claims):
     rows = claims.table("Cases of order")
-    assert rows["ratio-4"][2] == "−1 [−1.5, −0.9]"
-    assert rows["tie"][2] == "−0.5 [−0.6, −0.4]"
-    assert rows["ratio-8"][2] == "+0.5 [−∞, +0.75]"
+    assert rows["ratio-4"][2] == "−1 [−1.5, −0.9] threshold 0; 8 seeds"
+    assert rows["tie"][2] == "−0.5 [−0.6, −0.4] threshold 0; 8 seeds"
+    assert rows["ratio-8"][2].startswith("+0.5 [−∞, +0.75] ")
     assert rows["tie"][1] == "fails expected: fails"
-    assert rows["tie"][5] == "control"
-    assert rows["ratio-2"][2] == "+0.5 [+0.25, +0.75]"  # the last of two
+    assert rows["tie"][3] == "control"
+    assert rows["ratio-2"][2].startswith("+0.5 [+0.25, +0.75] ")  # the last of two
     assert len(claims.all("line", class_="limits")) == len(claims.all("line", class_="reference")) == 5
 
 
