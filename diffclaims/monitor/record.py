@@ -122,7 +122,7 @@ class Record:
         out: dict[str, Any] = {}
         for split in SPLITS:
             bands = [
-                loss_band(self._by_class(found, chosen, split, "loss", k), seed=k)
+                loss_band(self.by_class(found, chosen, split, "loss", k), seed=k)
                 for k in range(len(about["classes"]))
             ]
             for end, values in zip(("", "_low", "_high"), zip(*bands, strict=True), strict=True):
