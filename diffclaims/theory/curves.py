@@ -18,10 +18,12 @@ from diffclaims.problem.validate import Limit, at_least, increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.kernels import loss_kernels
-from diffclaims.theory.neurons import ThetaRule, neurons
+from diffclaims.theory.neurons import neurons
+from diffclaims.theory.off_axis import solve_off_axis
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.poles import Poles, poles
-from diffclaims.theory.resolvent import Equations, State, solve_off_axis
+from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.theta import ThetaRule
 
 Floats = NDArray[np.float64]
 

@@ -15,8 +15,9 @@ from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.edges import Known, densities, support_edges
-from diffclaims.theory.neurons import ThetaRule, neurons
+from diffclaims.theory.neurons import neurons
 from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.theta import ThetaRule
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
-from diffclaims.theory.neurons import _moments, neurons
+from diffclaims.theory.moments import class_moments
+from diffclaims.theory.neurons import neurons
 from diffclaims.theory.resolvent import Equations
 
 
@@ -86,7 +87,7 @@ def sampled(mixture, model, n_dims, rng):
     values, vectors = np.linalg.eigh(mixture.centroid_gram * e2)
     theta = rng.normal(size=(p, mixture.n_classes)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
     # The moments at each neuron's own theta, not at the nodes of the quadrature.
-    parts = [_moments(theta[:, k], float(v), model, 1) for k, v in enumerate(mixture.class_variance)]
+    parts = [class_moments(theta[:, k], float(v), model, 1) for k, v in enumerate(mixture.class_variance)]
     a, _, v2, s2 = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
     w = rng.normal(size=(p, n_dims)) / np.sqrt(n_dims)
     counts = np.round(mixture.weights * model.psi_n * n_dims).astype(int)

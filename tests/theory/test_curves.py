@@ -10,7 +10,7 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.schema import validate
 from diffclaims.theory.curves import bayes_loss, default_training_times, learning_curves, losses
-from diffclaims.theory.neurons import ThetaRule
+from diffclaims.theory.theta import ThetaRule
 from tests.theory.hard import many_classes
 from tests.theory.reference import CASES, TIMES, equations, mixtures, models
 

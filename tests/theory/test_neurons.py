@@ -4,8 +4,10 @@ from scipy.special import erf
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
-from diffclaims.theory import neurons as module
-from diffclaims.theory.neurons import ThetaRule, neurons, theta_nodes
+from diffclaims.theory import moments as module
+from diffclaims.theory.moments import class_moments
+from diffclaims.theory.neurons import neurons
+from diffclaims.theory.theta import ThetaRule, theta_nodes
 
 GRAM = [[1.0, 0.3], [0.3, 2.0]]
 PLAIN = GaussianMixture([0.4, 0.6], [1.3, 0.6])
@@ -116,9 +118,9 @@ def test_odd_activations_need_half_of_the_types():
 def test_the_table_equals_direct_averages(monkeypatch, activation, spread):
     model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05, activation=activation)
     theta = np.random.default_rng(0).normal(size=3000) * spread
-    table = module._moments(theta, 0.7, model, 1)
+    table = class_moments(theta, 0.7, model, 1)
     monkeypatch.setattr(module, "KNOTS", np.inf)
-    direct = module._moments(theta[:300], 0.7, model, 1)
+    direct = class_moments(theta[:300], 0.7, model, 1)
     for got, expected in zip(table, direct, strict=True):
         np.testing.assert_allclose(got[:300], expected, atol=1e-10)
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from diffclaims.errors import SolveFailed
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.theory.off_axis import solve_off_axis
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import solve_off_axis
 from tests.theory.reference import CASES, equations, mixtures, models
 
 Z = np.concatenate([np.geomspace(1e-2, 50, 12) * np.exp(1j * a) for a in (0.1, 0.8, 2.5)])

@@ -11,7 +11,7 @@ from diffclaims.storage.schema import validate
 from diffclaims.theory import axis
 from diffclaims.theory.axis import solve_on_axis
 from diffclaims.theory.edges import Known
-from diffclaims.theory.resolvent import solve_off_axis
+from diffclaims.theory.off_axis import solve_off_axis
 from diffclaims.theory.spectrum import densities, mean_eigenvalue, spectrum
 from tests.theory.reference import CASES, equations, mixtures, sampled
 

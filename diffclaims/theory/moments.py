@@ -1,0 +1,121 @@
+"""What a neuron does with one class: four moments of its activation, given what it sees of the class mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+from scipy.special import ndtr
+
+from diffclaims.problem.model import RandomFeatures
+
+Floats = NDArray[np.float64]
+
+#: Knots per width of the smoothed activation, where moments come from a spline, and the spline's degree.
+KNOTS = 12.0
+ORDER = 7
+
+
+def class_moments(
+    theta: Floats, variance: float, model: RandomFeatures, n_normal: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Moments of one class at each theta."""
+    distinct, where = np.unique(theta, return_inverse=True)
+    # A smoothed activation varies over the width of what smooths it, at least the noise.
+    width = float(np.sqrt(model.signal * variance + model.noise))
+    table = _tabulated(
+        lambda at: np.stack(_moments_at(at, variance, model, n_normal), axis=1),
+        distinct,
+        width / (KNOTS * n_normal),
+    )
+    a, c, v2, s2 = table[where].T
+    # The last two are variances: below zero there is only rounding.
+    return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+
+
+def least_width(class_variance: Floats, model: RandomFeatures) -> float:
+    """Width in theta over which the moments of a neuron vary, of the class where it is least.
+
+    Gamma_k smooths the activation, which varies over about 0.5 by itself.
+    """
+    return float(np.sqrt(0.3 + model.signal * class_variance.min() + model.noise))
+
+
+def is_odd(model: RandomFeatures) -> bool:
+    if isinstance(model.activation, str):
+        return model.activation in ("tanh", "erf")
+    x = np.linspace(0.05, 6.0, 40)
+    return bool(np.allclose(model.act(-x), -model.act(x), rtol=0, atol=1e-13))
+
+
+def _tabulated(function: Callable[[Floats], Floats], values: Floats, spacing: float) -> Floats:
+    """Evaluate a smooth function, by a spline through evenly spaced knots where there are more values."""
+    low, high = float(values.min()), float(values.max())
+    if high - low >= spacing * (values.size - 3 * ORDER):
+        return function(values)
+    knots = np.linspace(low, high, int((high - low) / spacing) + 2 * ORDER)
+    return np.asarray(make_interp_spline(knots, function(knots), k=ORDER)(values))
+
+
+def _normal_nodes(step: float) -> tuple[Floats, Floats]:
+    """Trapezoidal rule for a standard normal: converges geometrically for analytic functions."""
+    count = int(np.ceil(9.0 / step))
+    z = step * np.arange(-count, count + 1)
+    w: Floats = np.exp(-(z**2) / 2)
+    return np.asarray(z, dtype=np.float64), w / w.sum()
+
+
+def _moments_at(
+    theta: Floats, variance: float, model: RandomFeatures, n_normal: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Moments of one class by direct averaging, each of shape (len(theta),)."""
+    e2, noise = model.signal, model.noise
+    gamma = np.sqrt(e2 * variance + noise)
+    sigma = np.sqrt(e2 * variance)
+    if model.activation == "relu":
+        a, c, second = _relu_moments(theta, gamma)
+        # g is smooth on the scale of the noise, which the outer step must resolve.
+        z, w = _normal_nodes(min(0.25, 0.4 * np.sqrt(noise) / max(sigma, 1e-300)) / n_normal)
+        g2 = _relu_moments(theta[:, None] + sigma * z, np.sqrt(noise))[1] ** 2 @ w
+    else:
+        smooth = isinstance(model.activation, str)
+        step = (0.25 if smooth else 0.05) / n_normal
+        z, w = _normal_nodes(min(step, step / gamma))
+        field = theta[:, None] + gamma * z
+        act = model.act(field)
+        a = act @ (w * z) / gamma
+        c = act @ w
+        second = act**2 @ w
+        outer, outer_w = _normal_nodes(min(step, step / max(sigma, 1e-300)))
+        g2 = _noise_average(theta[:, None] + sigma * outer, model, step, smooth) ** 2 @ outer_w
+    v2 = g2 - c**2 - e2 * variance * a**2
+    s2 = second - g2 - noise * a**2
+    return a, c, v2, s2
+
+
+def _noise_average(field: Floats, model: RandomFeatures, step: float, smooth: bool) -> Floats:
+    """Average of the activation over the noise, at fields of any shape."""
+    z, w = _normal_nodes(step)
+
+    def average(at: Floats) -> Floats:
+        out = np.empty_like(at)
+        # Blocks keep the grid (field, noise) below some tens of megabytes.
+        block = max(1, int(4e6 / z.size))
+        for start in range(0, at.size, block):
+            part = at[start : start + block, None]
+            out[start : start + block] = model.act(part + np.sqrt(model.noise) * z) @ w
+        return out
+
+    # Activations that have a name vary over 1; of others nothing is known.
+    spacing = 1.0 / (2 * KNOTS) if smooth else 0.0
+    return _tabulated(average, field.ravel(), spacing).reshape(field.shape)
+
+
+def _relu_moments(mean: Floats, width: float) -> tuple[Floats, Floats, Floats]:
+    """``E relu'``, ``E relu`` and ``E relu^2`` of a normal field, in closed form."""
+    r = mean / width
+    density = np.exp(-(r**2) / 2) / np.sqrt(2 * np.pi)
+    below = ndtr(r)
+    return below, mean * below + width * density, (mean**2 + width**2) * below + mean * width * density
