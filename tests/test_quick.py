@@ -94,3 +94,17 @@ def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
     path.unlink()
     with pytest.raises(BaselineMissing):
         storage.read_once(path)
+
+
+def test_dimensions_of_one_size_are_told_apart(tmp_path, monkeypatch):
+    dataset = xr.Dataset(
+        {"a": (("x", "y"), np.eye(3)), "b": (("y", "x"), np.eye(3)), "c": (("y", "z"), np.ones((3, 2)))},
+        coords={"y": [1.0, 2.0, 3.0]},
+    )
+    inner = xr.Dataset({"d": (("w", "y"), np.ones((3, 3))), "e": ("y", np.ones(3))})
+    storage.write(tmp_path / "f.nc", xr.DataTree.from_dict({"/": dataset, "/in": inner}))
+    monkeypatch.setattr(xr, "open_datatree", None)
+    found = storage.read_groups(tmp_path / "f.nc")
+    dims = {name: v[0] for group in found.values() for name, v in group.variables.items()}
+    expected = {"a": ("x", "y"), "b": ("y", "x"), "c": ("y", "z"), "d": ("w", "y"), "e": ("y",)}
+    assert {name: dims[name] for name in expected} == expected

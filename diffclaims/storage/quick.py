@@ -11,21 +11,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from h5py import h5a, h5d, h5f, h5g, h5o, h5r, h5s
+from h5py import h5a, h5d, h5f, h5g, h5o, h5r, h5s, h5t
 from numpy.typing import NDArray
 
 #: Attributes that say what dimensions and types say, or keep the book for the library.
 _UNREAD = frozenset({"REFERENCE_LIST", "CLASS", "DIMENSION_LABELS", "DIMENSION_LIST", "_FillValue"})
 _HIDDEN = frozenset({"NAME", "coordinates"})
 _PREFIXES = ("_Netcdf4", "_nc", "_NC")
-#: Numbers of a variable's dimensions, and of the dimension that a scale is: references to the scales say the same, by
-#: a search of the file for each.
+#: Numbers of a variable's dimensions, and of the dimension that a scale is, read where sizes do not tell: references
+#: to the scales say the same, by a search of the file for each.
 _OF_DIMS, _DIM = b"_Netcdf4Coordinates", b"_Netcdf4Dimid"
+#: Words of any length, as they are in memory.
+_WORD = h5t.py_create(h5t.string_dtype())
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
 #: Dimensions, values and attributes.
@@ -76,7 +79,7 @@ def groups_of(path: Path) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY)
     try:
-        _collect(file, h5g.open(file, b"/"), "/", groups, {})
+        _collect(file, h5g.open(file, b"/"), "/", groups, ())
     finally:
         file.close()
     return groups
@@ -87,46 +90,69 @@ def tree_of(groups: Mapping[str, Group]) -> xr.DataTree:
     return xr.DataTree.from_dict({path: group.dataset() for path, group in groups.items()})
 
 
-def _collect(file: Any, group: Any, path: str, groups: dict[str, Group], scales: dict[int, str]) -> None:
+@dataclass(frozen=True)
+class _Scale:
+    """A dimension: its name, the size it has, and where the file keeps it."""
+
+    name: str
+    size: int
+    item: Any
+
+    @cached_property
+    def number(self) -> int | None:
+        """Its number in the file, if it has one."""
+        return int(_attribute(h5a.open(self.item, _DIM))) if h5a.exists(self.item, _DIM) else None
+
+
+def _collect(file: Any, group: Any, path: str, groups: dict[str, Group], above: tuple[_Scale, ...]) -> None:
     found, variables, below, items = _attributes(group, _keys(group)), {}, [], []
     coordinates = set(found.get("coordinates", "").split())
+    scales = list(above)
     for key in group:
         name, item = key.decode(), h5o.open(group, key)
         if not isinstance(item, h5d.DatasetID):
             below.append((name, item))
             continue
-        keys = _keys(item)
-        items.append((name, item, keys))
-        if b"CLASS" in keys and _DIM in keys:
-            scales[int(_attribute(h5a.open(item, _DIM)))] = name
-    for name, item, keys in items:
+        keys, shape = _keys(item), item.shape
+        items.append((name, item, keys, shape))
+        if b"CLASS" in keys and shape:
+            scales.append(_Scale(name, shape[0], item))
+    for name, item, keys, shape in items:
         attrs = _attributes(item, keys)
         if attrs.get("NAME", "").startswith(_NO_VARIABLE):
             continue
-        values = _values(item, attrs)
+        values = _values(item, shape, attrs)
         coordinates.update(attrs.get("coordinates", "").split())
-        dims = _dims(file, item, keys, scales)[: values.ndim] if values.ndim else ()
+        is_scale = b"CLASS" in keys and len(shape) == 1
+        dims = (name,) if is_scale else _dims(file, item, keys, shape, scales)[: values.ndim]
         dims = dims or (name,) * values.ndim
         if dims == (name,):
             coordinates.add(name)
         variables[name] = (dims, values, _shown(attrs))
     groups[path] = Group(variables, _shown(found), frozenset(coordinates & variables.keys()))
     for name, item in below:
-        _collect(file, item, f"{path.rstrip('/')}/{name}", groups, scales)
+        _collect(file, item, f"{path.rstrip('/')}/{name}", groups, tuple(scales))
 
 
-def _dims(file: Any, item: Any, keys: list[bytes], scales: dict[int, str]) -> tuple[str, ...]:
-    """Names of the dimensions of a variable; none of a scale that says nothing of them."""
+def _dims(
+    file: Any, item: Any, keys: list[bytes], shape: tuple[int, ...], scales: list[_Scale]
+) -> tuple[str, ...]:
+    """Names of the dimensions of a variable; none where the file says nothing of them."""
+    # A size that one dimension alone has names it: to look its number up takes longer than all else of a variable.
+    fitting = [{scale.name for scale in scales if scale.size == size} for size in shape]
+    if all(len(names) == 1 for names in fitting):
+        return tuple(names.pop() for names in fitting)
     if _OF_DIMS in keys:
-        return tuple(scales[int(i)] for i in np.atleast_1d(_attribute(h5a.open(item, _OF_DIMS))))
+        named = {scale.number: scale.name for scale in scales if scale.size in shape}
+        return tuple(named[int(i)] for i in np.atleast_1d(_attribute(h5a.open(item, _OF_DIMS))))
     if b"DIMENSION_LIST" in keys:
         references = _attribute(h5a.open(item, b"DIMENSION_LIST"))
         return tuple(h5r.get_name(refs[0], file).decode().rpartition("/")[2] for refs in references)
     return ()
 
 
-def _values(item: Any, attrs: dict[str, Any]) -> NDArray[Any]:
-    values: NDArray[Any] = np.empty(item.shape, item.dtype)
+def _values(item: Any, shape: tuple[int, ...], attrs: dict[str, Any]) -> NDArray[Any]:
+    values: NDArray[Any] = np.empty(shape, item.dtype)
     if values.size:
         item.read(h5s.ALL, h5s.ALL, values)
     if values.dtype == "S1" and values.size and "_Encoding" in attrs:
@@ -151,8 +177,14 @@ def _attributes(item: Any, keys: list[bytes]) -> dict[str, Any]:
 
 
 def _attribute(attribute: Any) -> Any:
-    value: NDArray[Any] = np.empty(attribute.shape, attribute.dtype)
-    attribute.read(value)
+    kind = attribute.get_type()
+    if isinstance(kind, h5t.TypeStringID) and kind.is_variable_str():
+        # Most attributes are a word: one type in memory serves all of them.
+        value: NDArray[Any] = np.empty(attribute.shape, object)
+        attribute.read(value, _WORD)
+    else:
+        value = np.empty(attribute.shape, kind.dtype)
+        attribute.read(value)
     if value.dtype.kind not in "OS":
         return value.reshape(-1)[0] if value.size == 1 else value
     parts = [v.decode() if isinstance(v, bytes) else v for v in value.reshape(-1)]
