@@ -9,6 +9,7 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.schema import validate
 from diffclaims.theory import axis
+from diffclaims.theory import edges as edges_module
 from diffclaims.theory.axis import solve_on_axis
 from diffclaims.theory.edges import Known
 from diffclaims.theory.off_axis import solve_off_axis
@@ -148,6 +149,30 @@ def test_nothing_is_smoothed():
     assert not outside.training.any()
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_edges_are_where_the_density_ends(name):
+    mixture, model = PLAIN[name]
+    eq = equations(mixture, model)
+    found = spectrum(mixture, model).bulk_edge
+    edges, stated = found.values, found.attrs["accuracy_relative"]
+    assert 0 < stated < 1e-7
+    # What the fit of the density leaves, five times over; a bracket of the scan is a million times as wide.
+    outward = np.array([-1.0, 1.0]) * 5e-9 * edges
+    assert (densities(eq, (edges + outward).ravel(), throw=False).density == 0).all()
+    assert (densities(eq, (edges - outward).ravel(), throw=False).density > 0).all()
+
+
+def test_the_end_of_a_density_follows_from_four_points():
+    x = np.array([0.5, 1.1, 1.2, 1.4, 1.7, 2.5])
+    density = np.sqrt(np.maximum(x - 1, 0)) * (1 + 0.1 * x)
+    at, moved = edges_module._end(x, density, np.arange(1, 5))
+    assert abs(at - 1) < 3e-4
+    assert abs(at - 1) < moved < 1e-2
+    # Too few points, or a density that does not grow from its edge, say nothing.
+    assert edges_module._end(x, density, np.arange(3, 6))[1] == np.inf
+    assert edges_module._end(x, density[::-1].copy(), np.arange(1, 5))[1] == np.inf
+
+
 @pytest.mark.parametrize(
     ("bulk", "side", "inward"), [(0, 1, -1), (1, 0, 1), (1, 1, -1), (2, 0, 1), (2, 1, -1)]
 )
@@ -247,7 +272,7 @@ def test_missing_mass_raises_or_is_recorded(monkeypatch):
     mixture, model = PLAIN["one class"]
     module = sys.modules["diffclaims.theory.spectrum"]
     edges = spectrum(mixture, model).bulk_edge.values
-    monkeypatch.setattr(module, "support_edges", lambda *_: edges)
+    monkeypatch.setattr(module, "support_edges", lambda *_: (edges, 1e-8))
     monkeypatch.setattr(module, "BULK_NODES", 3)
     with pytest.raises(SolveFailed, match=r"further from 1 than mass_accuracy = 1e-12.*throw=False"):
         spectrum(mixture, model, mass_accuracy=1e-12)
