@@ -11,7 +11,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp, validate
 from diffclaims.theory.curves import learning_curves
-from diffclaims.times.crossing import _cubic, smooth_crossing
+from diffclaims.times.crossing import _around, _cubic, smooth_crossing, smooth_crossings
 from diffclaims.times.learning import learning_times
 
 TAU = np.geomspace(1e-2, 1e4, 121)
@@ -261,7 +261,7 @@ def test_a_cell_has_the_monotone_cubic_of_scipy(seed):
     y = rng.normal(size=(3, n)) if seed % 3 else np.round(rng.normal(size=(3, n)))
     cell = rng.integers(0, n - 1, 3)
     expected = PchipInterpolator(x, y, axis=-1).c[:, cell, np.arange(3)]
-    np.testing.assert_allclose(_cubic(x, y, cell), expected, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(_cubic(*_around(x, y, cell))[0], expected, rtol=1e-9, atol=1e-10)
 
 
 @given(st.integers(0, 10**6), st.floats(-1, 1))
@@ -277,6 +277,18 @@ def test_a_crossing_is_the_first_root(seed, level):
     else:
         assert at == pytest.approx(roots[0], abs=1e-9)
         assert slope == pytest.approx(float(PchipInterpolator(x, y).derivative()(at)), abs=1e-6)
+
+
+def test_several_crossings_at_once_are_those_of_one_after_another():
+    rng = np.random.default_rng(4)
+    curves = [
+        (np.sort(rng.normal(size=n)), np.cumsum(rng.normal(size=(*shape, n)), axis=-1))
+        for n, shape in [(9, ()), (1, (2,)), (40, (3,)), (5, (2, 2)), (2, ()), (6, (1,))]
+    ]
+    curves.append((np.arange(4.0), np.full(4, -9.0)))  # never reached
+    for (x, y), found in zip(curves, smooth_crossings(curves, 0.3), strict=True):
+        # Newton's method goes on until the slowest is done.
+        np.testing.assert_allclose(found, smooth_crossing(x, y, 0.3), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 2])

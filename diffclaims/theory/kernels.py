@@ -20,8 +20,9 @@ Floats = NDArray[np.float64]
 
 #: Target size, in complex numbers, of the largest temporary array (128 MB).
 BLOCK = 8e6
-#: Rows are cut into at least this many blocks, each of which leaves out the columns before it.
-TRIANGLE = 4
+#: Rows are cut into up to this many blocks, each of which leaves out the columns before it; each block has at least
+#: so many entries, as less does not pay.
+TRIANGLE, ENTRIES = 4, 5e4
 #: Neuron types that are averaged at once.
 CHUNK = 2048
 #: Errors above this allow a basis by its Gram matrix, which is faster and loses half of the digits.
@@ -61,7 +62,9 @@ def loss_kernels(equations: Equations, state: State, *, tolerance: float = 1e-11
     test = np.empty((k, n, 2 * n), dtype=complex)
     train = np.empty((k, n, 2 * n), dtype=complex)
     # The largest arrays have (r + K)^2 entries per pair; blocks of rows bound the memory.
-    block = int(np.clip(BLOCK / (3 * (r + k) ** 2 * 2 * n), 1, -(-n // TRIANGLE)))
+    row = (r + k) ** 2 * 2 * n
+    blocks = int(np.clip(n * row / ENTRIES, 1, TRIANGLE))
+    block = int(np.clip(BLOCK / (3 * row), 1, -(-n // blocks)))
     for start in range(0, n, block):
         rows = np.arange(start, min(start + block, n))
         rest = np.arange(start, n)
@@ -98,13 +101,13 @@ def _block(
     # ---- contractions over direction types and classes
     psi_map = _psi_map(eq, one, two)  # (r, r, N, M): coordinates of Psi1 Y12 Psi2
     # sum_j w_j D_j L1[:,k]^T B_r L2[:,k] with D_j = e2 s_kj (sources S_k) or Delta (sources N_k)
-    left_b = np.einsum("njak,rab->rknjb", one.left, eq.basis, optimize=True)
+    left_b = np.tensordot(one.left, eq.basis, (2, 1)).transpose(3, 2, 0, 1, 4)  # (r, K, N, J, K)
     left_k = np.moveaxis(two.left, -1, 0)  # (K, M, J, K): column k of L2
     d_signal = _pair(left_b * (e2 * omega[:, None] * mixture.variances[:, None, :, None]).reshape(
         1, k, 1, mixture.n_types, 1), left_k)  # fmt: skip
     d_noise = _pair(left_b * (noise * omega[:, None]), left_k)  # (r, K, N, M)
     # the same with pi in place of a unit vector
-    left_pi = np.einsum("njak,k,rab->rnjb", one.left, pi, eq.basis, optimize=True)
+    left_pi = np.tensordot(one.left @ pi, eq.basis, (2, 1)).transpose(2, 0, 1, 3)  # (r, N, J, K)
     d_pi = _pair(left_pi * omega[:, None], two.left @ pi)  # (r, N, M)
 
     # sum_j w_j D'_j Om1[k',k] D_j Om2[k,k']
@@ -244,8 +247,8 @@ def _psi_map(eq: Equations, one: State, two: State) -> Complex:
     b, omega = eq.basis, eq.mixture.fractions
     n, m = one.z.size, two.z.size
     r, k, j = eq.rank, eq.mixture.n_classes, eq.mixture.n_types
-    left = np.einsum("njab,rad->rnjbd", one.psi * omega[:, None, None], b, optimize=True)
-    right = np.einsum("sbc,mjcd->smjbd", b, two.psi, optimize=True)
+    left = np.tensordot(one.psi * omega[:, None, None], b, (2, 1)).transpose(3, 0, 1, 2, 4)
+    right = np.tensordot(b, two.psi, (2, 2)).transpose(0, 2, 3, 1, 4)
     left = left.reshape(r, 1, n, j * k * k)
     right = right.reshape(1, r, m, j * k * k)
     return _dot(left, right)

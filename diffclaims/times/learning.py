@@ -12,7 +12,7 @@ from diffclaims.errors import InvalidInput, SubjectInvalid
 from diffclaims.problem.arguments import checked
 from diffclaims.problem.validate import Limit
 from diffclaims.storage.schema import stamp, validate
-from diffclaims.times.crossing import smooth_crossing
+from diffclaims.times.crossing import smooth_crossing, smooth_crossings
 from diffclaims.times.definitions import Milestone
 
 Floats = NDArray[np.float64]
@@ -147,10 +147,11 @@ def _read(
         # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
         return at, _bound(at, np.sqrt(2 * accuracy / np.maximum(bend, 1e-300)), coarse)
     curve = (1 - test if milestone == "gen" else test - train) / learnable[..., None]
-    at, slope = smooth_crossing(x, curve, level)
     if accuracy is None:
-        return at, None
-    coarse = np.stack([smooth_crossing(x[i::2], curve[..., i::2], level)[0] for i in (0, 1)])
+        return smooth_crossing(x, curve, level)[0], None
+    halves = [(x[i::2], curve[..., i::2]) for i in (0, 1)]
+    (at, slope), *other = smooth_crossings([(x, curve), *halves], level)
+    coarse = np.stack([half for half, _ in other])
     # The gap is a difference of two losses, each as accurate as stated.
     error = accuracy * (1 if milestone == "gen" else 2) / learnable
     return at, _bound(at, error / np.maximum(np.abs(slope), 1e-300), coarse)
