@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from diffclaims import theory
 from diffclaims.api.outcome import SIGMAS
@@ -13,8 +13,8 @@ from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.theory.speciation import speciation
 
-#: Share of the default range of log training time that is measured first.
-HORIZON = 0.5
+Floats = NDArray[np.float64]
+
 #: A class is done when its test loss has turned up and its memorized gap is this large; claims read gaps up to 0.2.
 MEMORIZED = 0.3
 
@@ -62,9 +62,17 @@ class Theory:
         sampled = np.linalg.matrix_rank(mixture.centroid_gram, tol=1e-12) > 3
         accuracy = None if sampled else self.accuracy
         times = theory.default_training_times(mixture, model, self.n_times)
-        first = times[: max(4, round(HORIZON * times.size))]
-        curves = theory.learning_curves(mixture, model, first, accuracy=accuracy)
-        return curves if _done(curves) else theory.learning_curves(mixture, model, times, accuracy=accuracy)
+        learnable = 1 - theory.bayes_loss(mixture, model)
+
+        def done(test: Floats, train: Floats) -> bool:
+            return _done(test, train, learnable)
+
+        curves = theory.learning_curves(mixture, model, times, accuracy=accuracy, until=done)
+        losses = (curves[n].transpose("class", "training_time").values for n in ("test_loss", "train_loss"))
+        if curves.sizes["training_time"] == times.size or done(*losses):
+            return curves
+        # The first resolution was wrong about it.
+        return theory.learning_curves(mixture, model, times, accuracy=accuracy)
 
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
         """Speciation under a perfect score, kind "speciation"."""
@@ -91,10 +99,8 @@ class Theory:
             )
 
 
-def _done(curves: xr.Dataset) -> bool:
-    """Whether every milestone of every class lies behind the last training time."""
-    test, train = (curves[n].transpose("class", "training_time").values for n in ("test_loss", "train_loss"))
-    learnable = 1 - curves["bayes_loss"].values
+def _done(test: Floats, train: Floats, learnable: Floats) -> bool:
+    """Whether every milestone of every class lies behind the last training time; losses of shape (K, n)."""
     turned = test.argmin(axis=1) < test.shape[1] - 2
     memorized = test[:, -1] - train[:, -1] >= MEMORIZED * learnable
     return bool((turned & memorized).all())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -26,6 +28,8 @@ from diffclaims.theory.resolvent import Equations, State
 from diffclaims.theory.theta import ThetaRule
 
 Floats = NDArray[np.float64]
+#: Whether test and training losses say all that is asked.
+Until = Callable[[Floats, Floats], bool]
 
 
 #: Error allowed in compressing the neuron types, as a share of the accuracy asked of the losses. Late ones see it a
@@ -50,6 +54,8 @@ SIMULATED = 100
 WIDE, MOST_TYPES = (-1, 0, 0.5, 1), 30_000
 #: Refused is what would still be so many times off the target if each doubling of sampled types halved the error.
 HOPELESS = 4.0
+#: Curves that end early have at least so many times.
+FEWEST_TIMES = 4
 
 
 class Losses(NamedTuple):
@@ -148,6 +154,7 @@ def learning_curves(
     max_levels: int = 7,
     throw: bool = True,
     max_rank: int | None = None,
+    until: Until | None = None,
 ) -> xr.Dataset:
     """Test and training loss of each class along gradient flow, in the limit of many dimensions.
 
@@ -175,6 +182,9 @@ def learning_curves(
         Two resolutions are solved, the first with half as many directions and types, and the change, which
         counts half again, is the stated accuracy; 5e-2 is asked for by default. For ten and fourteen classes
         1.6 times as many directions as classes left an error of a third or less of it.
+    until : callable ``(test_loss, train_loss) -> bool``, optional
+        Whether losses at the first half of the training times, each of shape (K, n), say all that is asked. If it
+        is true of the first resolution, the curves end there; late losses take the finest quadratures.
 
     Returns
     -------
@@ -212,7 +222,8 @@ def learning_curves(
         raise InvalidInput.of(
             "max_rank", max_rank, "be at least 2: accuracy is known by halving it", "leave it out"
         )
-    found = _refined(mixture, model, times, target, max_levels, throw, max_rank)
+    found = _refined(mixture, model, times, target, max_levels, throw, max_rank, until)
+    times = times[: found.losses.test.shape[1]]
     dataset = xr.Dataset(
         {
             "test_loss": (("class", "training_time"), found.losses.test),
@@ -253,6 +264,7 @@ def _refined(
     max_levels: int,
     throw: bool,
     max_rank: int | None,
+    until: Until | None,
 ) -> _Refined:
     """Refine all quadratures together until no loss moves by more than the target."""
     # The rank is known by halving it, once.
@@ -266,14 +278,15 @@ def _refined(
     for level, rule in enumerate(rules):
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0 and not sampled))
         n_types = types.n_types
-        now = losses(
+        at_times = partial(
+            losses,
             Equations(mixture, model, types, ranks[level]),
-            times,
             filter_error=filters * target / 30.0 ** min(level, 3),
             tolerance=max(1e-11, RESIDUAL * target),
             compression=COMPRESSION * target,
-            coarser=previous,
         )
+        now = at_times(times, coarser=previous) if previous is not None else _first(at_times, times, until)
+        times = times[: now.test.shape[1]]
         steps += now.diagnosis.steps
         if throw:
             now.diagnosis.require("learning_curves")
@@ -293,6 +306,14 @@ def _refined(
         if throw:
             raise SolveFailed(_refusal(mixture, model, target, change, level + 1, max_rank))
     return _Refined(previous, change, outcome, steps, level + 1, n_types)
+
+
+def _first(at_times: Callable[..., Losses], times: Floats, until: Until | None) -> Losses:
+    """Losses at the first resolution: at the first half of the times, if these say all that is asked."""
+    if until is None:
+        return at_times(times)
+    short = at_times(times[: max(FEWEST_TIMES, times.size // 2)])
+    return short if until(short.test, short.train) else at_times(times, coarser=short)
 
 
 def _resolutions(

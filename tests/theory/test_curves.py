@@ -276,3 +276,22 @@ def test_an_accuracy_out_of_reach_is_recorded():
     assert got.attrs["outcome"] == "inaccurate"
     assert 0 < got.attrs["accuracy"] < 1e-4
     np.testing.assert_allclose(got.test_loss, case.test, atol=2e-5)
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_curves_end_at_half_of_the_times_if_these_say_enough(enough):
+    mixture = GaussianMixture([0.25, 0.75], [1.2, 0.6], (1.0,), [[1.0, 0.3], [0.3, 2.0]])
+    model = RandomFeatures(psi_p=4, psi_n=3, diffusion_time=0.1)
+    times, asked = np.geomspace(0.1, 1e3, 40), []
+
+    def until(test, train):
+        asked.append((test.shape, train.shape))
+        return enough
+
+    found = learning_curves(mixture, model, times, accuracy=1e-4, until=until)
+    plain = learning_curves(mixture, model, times, accuracy=1e-4)
+    assert asked == [((2, 20), (2, 20))]
+    count = 20 if enough else 40
+    np.testing.assert_array_equal(found.training_time, times[:count])
+    for name in ("test_loss", "train_loss"):
+        np.testing.assert_allclose(found[name], plain[name][:, :count], rtol=0, atol=2e-4)
