@@ -19,6 +19,7 @@ import pytest
 import diffclaims
 from diffclaims import cli
 from diffclaims.unet import cli as unet_cli
+from tests.stress.__main__ import main as stress
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,7 +68,7 @@ def test_commands_that_pages_name_exist(page):
 
 @pytest.fixture(scope="module")
 def known_flags():
-    """Flags of pytest with this plugin, of every command of `diffclaims`, and of `python -m diffclaims.unet`."""
+    """Flags of pytest with this plugin, of `diffclaims`, `diffclaims.unet` and the trials under stress."""
     texts = [
         subprocess.run(
             [sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -79,6 +80,9 @@ def known_flags():
         with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
             main([name, "--help"])
         texts.append(text.getvalue())
+    with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+        stress(["--help"])
+    texts.append(text.getvalue())
     return set(FLAG.findall("\n".join(texts)))
 
 
