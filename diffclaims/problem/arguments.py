@@ -29,6 +29,8 @@ Seed = Annotated[int, at_least(0)]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: Where ArrayLike is a union, which dissolves in another, its parts; where it is a name of one, none.
+_DISSOLVED = frozenset(typing.get_args(ArrayLike))
 #: Integers up to here are doubles, too.
 _LARGEST_INTEGER = 2**53
 
@@ -103,15 +105,16 @@ def limit_of(hint: Any) -> Limit | None:
         return Limit("be None", lambda v: v is None, "leave it out")
     if hint is ArrayLike or hint == ArrayLike:
         return _ARRAY
+    if hasattr(hint, "__value__"):  # another name of a type
+        return limit_of(hint.__value__)
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return _all([limit_of(parts[0]), *(p for p in parts[1:] if isinstance(p, Limit))])
     if origin is Literal:
         return one_of(*parts)
     if origin in (typing.Union, types.UnionType):
-        whole = set(typing.get_args(ArrayLike))
-        if whole <= set(parts):  # ArrayLike is a union itself, which dissolves in another
-            return _any([_ARRAY, *(limit_of(part) for part in parts if part not in whole)])
+        if _DISSOLVED and set(parts) >= _DISSOLVED:
+            return _any([_ARRAY, *(limit_of(part) for part in parts if part not in _DISSOLVED)])
         return _any([limit_of(part) for part in parts])
     if (origin or hint) in _PLAIN:
         return _PLAIN[origin or hint]
