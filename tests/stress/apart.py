@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 import traceback
@@ -13,15 +14,19 @@ from multiprocessing.connection import Connection
 _FORK = get_context("fork")
 
 
-def asked(function: Callable[[], tuple[str, str]], *, limit: float = 60.0) -> tuple[str, str]:
-    """Return what a function gives in a process of its own; "crash" if that dies or takes longer than `limit` s."""
+#: Nothing is waited for longer than this, in seconds.
+_LONGEST = 3600.0
+
+
+def asked(function: Callable[[], tuple[str, str]], *, limit: int = 60) -> tuple[str, str]:
+    """Return what a function gives in a process of its own; "crash" if that dies, or takes `limit` s of a processor."""
     mine, its = _FORK.Pipe(duplex=False)
-    process = _FORK.Process(target=_answer, args=(function, its))
+    process = _FORK.Process(target=_answer, args=(function, its, limit))
     process.start()
     its.close()
     try:
         found: tuple[str, str] = (
-            mine.recv() if mine.poll(limit) else ("crash", f"no answer within {limit:g} s")
+            mine.recv() if mine.poll(_LONGEST) else ("crash", f"no answer within {_LONGEST:g} s")
         )
     except EOFError:
         process.join()
@@ -31,7 +36,9 @@ def asked(function: Callable[[], tuple[str, str]], *, limit: float = 60.0) -> tu
     return found
 
 
-def _answer(function: Callable[[], tuple[str, str]], its: Connection) -> None:
+def _answer(function: Callable[[], tuple[str, str]], its: Connection, limit: int) -> None:
+    # Of the processor, not of the clock: the machine may be busy.
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
     try:
         found = function()
     except BaseException:

@@ -85,7 +85,7 @@ def trial(job: str, i: int, folder: Path, seed: int) -> Found:
     after = float(rng.uniform(0.0, LONGEST[job]))
     early = killed(functools.partial(JOBS[job], here), after)
     to_the_end = not early or i % EACH == EACH - 1
-    outcome, note = asked(functools.partial(_sound, job, here, whole, to_the_end), limit=300.0)
+    outcome, note = asked(functools.partial(_sound, job, here, whole, to_the_end), limit=300)
     if to_the_end or outcome not in GOOD:
         shutil.rmtree(here, ignore_errors=True)
     return Found(outcome, f"{job} {'killed' if early else 'ended'} within {after:.2f} s: {note}")

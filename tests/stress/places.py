@@ -101,7 +101,7 @@ def at_once(i: int, folder: Path, seed: int) -> Found:
     here = folder / "at-once"
     shutil.rmtree(here, ignore_errors=True)
     return Found(
-        *asked(functools.partial(_twice, here, np.random.default_rng([seed, i]).uniform(0, 0.5)), limit=120.0)
+        *asked(functools.partial(_twice, here, np.random.default_rng([seed, i]).uniform(0, 0.5)), limit=120)
     )
 
 
@@ -128,7 +128,7 @@ def clock(i: int, folder: Path, seed: int) -> Found:
     """The clock jumps by years, back and forth, while baselines are updated and compared."""
     here = folder / "clock"
     shutil.rmtree(here, ignore_errors=True)
-    return Found(*asked(functools.partial(_jumping, here, np.random.default_rng([seed, i])), limit=120.0))
+    return Found(*asked(functools.partial(_jumping, here, np.random.default_rng([seed, i])), limit=120))
 
 
 def _jumping(here: Path, rng: np.random.Generator) -> tuple[str, str]:
