@@ -19,7 +19,7 @@ _LONGEST = 3600.0
 
 
 def asked(function: Callable[[], tuple[str, str]], *, limit: int = 60) -> tuple[str, str]:
-    """Return what a function gives in a process of its own; "crash" if that dies, or takes `limit` s of a processor."""
+    """Return what a function gives in a process of its own; "crash" if that dies, or takes `limit` s of CPU."""
     mine, its = _FORK.Pipe(duplex=False)
     process = _FORK.Process(target=_answer, args=(function, its, limit))
     process.start()
