@@ -12,6 +12,7 @@ import functools
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def write(path: Path, content: xr.DataTree | xr.Dataset | Mapping[str, Group]) -
 
     # In memory first: where a disk is full, the HDF5 library does not raise but ends the process.
     image = io.BytesIO()
-    tree.to_netcdf(image, engine="h5netcdf", encoding=encoding)
+    with _here():
+        tree.to_netcdf(image, engine="h5netcdf", encoding=encoding)
 
     def fill(part: Path) -> None:
         part.write_bytes(sealed(image.getvalue()))
@@ -91,6 +93,16 @@ def write(path: Path, content: xr.DataTree | xr.Dataset | Mapping[str, Group]) -
         raise BaselineError(
             f"cannot write {path}: {error.strerror or error}; the old file, if any, is as it was"
         ) from error
+
+
+def _here() -> contextlib.AbstractContextManager[object]:
+    """Keep a write in this process, also where a cluster of dask waits: xarray would ask it for a lock on a file."""
+    if "dask" not in sys.modules:
+        return contextlib.nullcontext()
+    import dask
+
+    found: contextlib.AbstractContextManager[object] = dask.config.set(scheduler="synchronous")
+    return found
 
 
 def _packed(group: Group) -> Group:
