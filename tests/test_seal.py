@@ -81,6 +81,6 @@ def test_what_a_killed_writer_left_is_not_read(tmp_path):
 def test_a_cluster_that_waits_is_not_asked(tmp_path):
     """Of a map, for instance: xarray would ask it for a lock on the file, which lies in memory."""
     distributed = pytest.importorskip("distributed")
-    with distributed.Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
+    with distributed.Client(n_workers=1, threads_per_worker=1, dashboard_address=None):
         storage.write(tmp_path / "a.nc", xr.Dataset({"x": ("t", np.arange(3.0))}))
     assert storage.read_dataset(tmp_path / "a.nc").sizes == {"t": 3}
