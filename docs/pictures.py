@@ -74,10 +74,11 @@ for predictor, ax in zip(("total variance", "theory with centroids"), panels, st
     draw_orders(storage.read_dataset(ORDERS / "cpu-ten-n64.nc"), ax, predictor=predictor)
 plots.save(figure, IMAGES / "unet-orders.png")
 # Two classes at a time, with the theory of isotropic classes of the same sizes as a line.
-trained_alone = ORDERS / "pairs-all-pairs-of-10.nc"
-if trained_alone.exists():
-    recorded = results.load(ROOT / "baselines" / "unet" / "recorded" / "pairs")
+for campaign in ("pairs", "digits"):
+    trained_alone = ORDERS / f"{campaign}-all-pairs-of-10.nc"
+    recorded = results.load(ROOT / "baselines" / "unet" / "recorded" / campaign)
     one = Experiment.from_json(next(iter(recorded.values())).attrs["experiment"])
+    found = storage.read_dataset(trained_alone)
     ratios = np.linspace(0.01, 1.05, 9)
     mean = float(one.mixture.class_variance.mean())
     line = []
@@ -87,12 +88,12 @@ if trained_alone.exists():
         line.append(first - second)
     figure, panels = pyplot.subplots(1, 2, figsize=(11.0, 4.4), layout="constrained", sharey=True)
     for predictor, ax in zip(("total variance", "theory with centroids"), panels, strict=True):
-        draw_orders(storage.read_dataset(trained_alone), ax, predictor=predictor)
+        draw_orders(found, ax, predictor=predictor)
     panels[0].plot(ratios, line, color="0.3", lw=1.2, label="theory, isotropic classes")
     panels[0].legend(
         title=panels[0].get_legend().get_title().get_text(), frameon=False, fontsize=8, title_fontsize=8
     )
-    plots.save(figure, IMAGES / "unet-pairs.png")
+    plots.save(figure, IMAGES / f"unet-{campaign}.png")
 figure, panels = pyplot.subplots(1, 2, figsize=(10.4, 4.6), layout="constrained", sharey=True)
 against_theory = compare_many(results.load(CAMPAIGN)["ten-n64"])
 for centroids, ax in zip(CENTROIDS, panels, strict=True):
