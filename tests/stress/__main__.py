@@ -87,6 +87,7 @@ def main(words: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
     ledger, end = Ledger(args.out / "ledger.jsonl"), time.monotonic() + 60 * args.minutes
+    files.results()  # before processes are made, so that none computes them anew
     for kind in args.only:
         _, n, trial = KINDS[kind]
         for i in range(max(1, round(n * args.scale))):
