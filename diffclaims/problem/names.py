@@ -161,7 +161,7 @@ def by_name(dataset: xr.Dataset, classes: Sequence[Name]) -> xr.Dataset:
 def _name(what: str, value: Any) -> Name:
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, int | np.integer | np.bool_):
+    if isinstance(value, int | np.integer | np.bool_) and abs(int(value)) < 2**63:
         return int(value)
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return int(value)
