@@ -159,3 +159,11 @@ def test_times_may_be_one_number_and_start_at_zero():
     assert increasing("t", [0, 1]).tolist() == [0.0, 1.0]
     with pytest.raises(InvalidInput, match="above 0"):
         increasing("t", [0, 1], above_zero=True)
+
+
+def test_what_is_gathered_passes():
+    @checked
+    def add(*numbers: int, **more: str) -> int:
+        return len(numbers) + len(more)
+
+    assert add(1, "2", a=3) == 3
