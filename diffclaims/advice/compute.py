@@ -118,6 +118,13 @@ def advise(
     psi_p = PSI_P if parameters is None else parameters / samples.n_dims**2
     model = model_of(samples.n_dims, float(found.counts.sum()), diffusion_time, psi_p)
     forecast = Forecast.of(mixture, model)
+    if stop is not None and not np.isfinite(forecast.gen.min()):
+        raise InvalidInput.of(
+            "stop",
+            stop,
+            "be in units of the time at which the first class is learned, and theory has none learned here",
+            "leave it out, or give more parameters or samples",
+        )
     many = len(found.kept) > MANY
     n_drawn = (RESAMPLES_OF_MANY if many else RESAMPLES) if resamples is None else resamples
     drawn = [Forecast.of(reweighted(m, w), model, forecast) for m in resampled(found, moments, n_drawn, seed)]

@@ -80,8 +80,13 @@ class Forecast:
         return -np.inf if last == np.inf else float(np.log(first / last))
 
     def at(self, time: float) -> tuple[Floats, Floats]:
-        """Return generalized fraction and memorized gap of each class at a training time, shapes (K,)."""
-        one = self.curves.interp(training_time=time)
+        """Return generalized fraction and memorized gap of each class at a training time, shapes (K,).
+
+        Beyond the times of the curves, which reach from where nothing is learned to where nothing moves, they are
+        those at the end.
+        """
+        known = self.curves["training_time"].values
+        one = self.curves.interp(training_time=min(max(time, known[0]), known[-1]))
         learnable = 1 - one["bayes_loss"].values
         test, train = one["test_loss"].values, one["train_loss"].values
         return (1 - test) / learnable, (test - train) / learnable

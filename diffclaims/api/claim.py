@@ -23,6 +23,7 @@ from diffclaims.api.space import Space
 from diffclaims.api.subject import MEASURES, SAME_MODEL, Subject, experiments_of
 from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.problem.arguments import check_fields, checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate
 from diffclaims.storage.reference import recorded_effects
@@ -51,6 +52,9 @@ class Null:
     power: str
     why: str
     effects: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,7 @@ class Claim:
     takes: str = ""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "cases", tuple(self.cases))
         object.__setattr__(self, "measures", frozenset(self.measures))
         object.__setattr__(self, "rejects", frozenset(self.rejects))
@@ -221,6 +226,7 @@ def _cannot(subject: Subject, claim: Claim, case: Case) -> str:
     return ""
 
 
+@checked
 def load_claims(folder: str | Path | None = None) -> tuple[Claim, ...]:
     """Load every claim of a folder, in the order of the file names.
 

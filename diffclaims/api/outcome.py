@@ -15,6 +15,7 @@ The *decision threshold* is how far from its threshold an effect must lie, by th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -119,6 +120,14 @@ class Effect:
                 self.interval,
                 "be two numbers, the lower one first",
                 "leave it out where nothing was resampled",
+            )
+        known = isinstance(self.samples, Sequence) and not isinstance(self.samples, str | bytes)
+        if not known or any(math.isnan(as_float(sample)) for sample in self.samples):
+            raise InvalidInput.of(
+                f"samples of the effect {self.name!r}",
+                self.samples,
+                "be a sequence of numbers",
+                "give the values by seed, or () where there are none",
             )
         for name in ("value", "threshold", "stderr", "accuracy"):
             number = as_float(getattr(self, name))

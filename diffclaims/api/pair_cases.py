@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from diffclaims.api.case import Case
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.names import word
 
 
+@checked
 def select(experiments: Mapping[str, Experiment], **more: object) -> list[Case]:
     """Return the balanced experiments of many classes on real data, as cases in which all pairs count.
 

@@ -21,10 +21,12 @@ from numpy.typing import ArrayLike, NDArray
 from diffclaims.api.effects import levels_of, log_time
 from diffclaims.api.outcome import Effect
 from diffclaims.api.pair_cases import balanced, by_weights, lone, pooled, select
-from diffclaims.errors import NotMeasured
+from diffclaims.errors import InvalidInput, NotMeasured
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.names import by_name
+from diffclaims.problem.validate import numbers
 from diffclaims.times.definitions import Milestone
 
 Floats = NDArray[np.float64]
@@ -105,6 +107,14 @@ class Pairs:
         NotMeasured
             When the experiments have no seed in common, or have none.
         """
+        missing = sorted(experiments.keys() - data.keys())
+        if missing or not experiments:
+            raise InvalidInput.of(
+                "data",
+                list(data),
+                f"hold the learning curves of every experiment, and of one at least ({missing} are missing)",
+                "measure them, or leave the experiments out",
+            )
         asked, rows, names = [], [], []
         curves = {k: by_name(data[k], e.mixture.classes) for k, e in experiments.items()}
         seeds = _common_seeds(curves)
@@ -139,7 +149,11 @@ class Pairs:
         -------
         ndarray, shape (n_pairs,)
         """
-        known = {k: np.asarray(of_classes(e.mixture), dtype=np.float64) for k, e in experiments.items()}
+        known = {k: numbers("of_classes(mixture)", of_classes(e.mixture)) for k, e in experiments.items()}
+        for k, e in experiments.items():
+            if known[k].shape != (e.mixture.n_classes,):
+                limit = f"hold one number for each of the {e.mixture.n_classes} classes"
+                raise InvalidInput.of("of_classes(mixture)", known[k], limit, "return an array of shape (K,)")
         return np.array([known[name][i] - known[name][j] for name, i, j in self.asked])
 
     @property
@@ -303,6 +317,7 @@ def _above(x: Floats) -> Floats:
     return np.asarray(sum((x > o).astype(np.float64) - (x < o) for o in others) / 2)
 
 
+@checked
 def partial(correlations: Floats) -> Floats:
     """Return the partial correlations of the first variable with each other one, given the rest.
 
@@ -315,9 +330,12 @@ def partial(correlations: Floats) -> Floats:
     ndarray, shape (..., m)
         0 for two that are the same: neither tells anything beside the other.
     """
+    given = numbers("correlations", correlations)
+    if given.ndim < 2 or given.shape[-1] != given.shape[-2]:
+        raise InvalidInput.of("correlations", given.shape, "have shape (..., n, n)", "give square matrices")
     # A tie of all pairs leaves a row of zeros, also on the diagonal.
-    diagonal = np.einsum("...aa->...a", correlations)
-    whole = correlations + np.eye(correlations.shape[-1]) * (1 - diagonal + _RIDGE)[..., None]
+    diagonal = np.einsum("...aa->...a", given)
+    whole = given + np.eye(given.shape[-1]) * (1 - diagonal + _RIDGE)[..., None]
     inverse = np.linalg.inv(whole)
     scale = np.sqrt(inverse[..., :1, 0] * np.einsum("...aa->...a", inverse)[..., 1:])
     found: Floats = -inverse[..., 0, 1:] / scale
@@ -340,6 +358,7 @@ class Estimate:
         return cls(float(drawn[0]), float(low), float(high), float(drawn[1:].std()))
 
 
+@checked
 def effect(
     name: str, drawn: Floats, pairs: Pairs, threshold: float = 0.0, fewest: int = FEWEST_CLASSES
 ) -> Effect:
@@ -356,6 +375,9 @@ def effect(
     fewest : int
         Fewer classes decide nothing.
     """
+    drawn = numbers("drawn", drawn)
+    if drawn.ndim != 1 or len(drawn) < 2:
+        raise InvalidInput.of("drawn", drawn, "hold the measured value and draws", "give those of Draws")
     found = Estimate.of(drawn, TAIL)
     n, n_seeds = len(pairs.classes), pairs.ratios.shape[1]
     few = n < fewest
@@ -379,6 +401,7 @@ def effect(
     )
 
 
+@checked
 def order_effects(
     experiments: Mapping[str, Experiment],
     data: Mapping[str, xr.Dataset],

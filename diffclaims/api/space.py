@@ -123,6 +123,7 @@ class Space:
     explored: Callable[[Values], Case] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for box in self.regime:
             for name, limits in box.items():
                 for limit in limits:

@@ -14,11 +14,13 @@ from diffclaims.denoisers.levels import Clock, Continuous, Steps, refuse_zero_si
 from diffclaims.denoisers.network import Network
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.validate import POSITIVE
 
 Function = Callable[..., Any]
 
 
+@checked
 def from_x0(f: Function, **options: Any) -> Denoiser:
     """Adapt a network that returns x0.
 
@@ -38,6 +40,7 @@ def from_x0(f: Function, **options: Any) -> Denoiser:
     return _continuous(f, formulas.X0, Options.of(options))
 
 
+@checked
 def from_score(f: Function, **options: Any) -> Denoiser:
     """Adapt a network that returns the score of the noisy data.
 
@@ -57,6 +60,7 @@ def from_score(f: Function, **options: Any) -> Denoiser:
     return _continuous(f, formulas.SCORE, Options.of(options))
 
 
+@checked
 def from_edm(net: Function, *, raw: bool = False, sigma_data: float = 0.5, **options: Any) -> Denoiser:
     """Adapt a network of EDM, Karras et al., arXiv:2206.00364.
 
@@ -91,6 +95,7 @@ def from_edm(net: Function, *, raw: bool = False, sigma_data: float = 0.5, **opt
     return _adapted(net, formulas.X0, Continuous(low=low, high=high), chosen)
 
 
+@checked
 def from_eps(f: Function, alphas_cumprod: ArrayLike, *, time_scale: float = 1.0, **options: Any) -> Denoiser:
     """Adapt a network that predicts the noise, as DDPM does, Ho et al., arXiv:2006.11239.
 
@@ -123,6 +128,7 @@ def from_eps(f: Function, alphas_cumprod: ArrayLike, *, time_scale: float = 1.0,
     return _stepped(f, formulas.EPS, alphas_cumprod, time_scale, options)
 
 
+@checked
 def from_v(f: Function, alphas_cumprod: ArrayLike, *, time_scale: float = 1.0, **options: Any) -> Denoiser:
     """Adapt a network that predicts v, Salimans & Ho, arXiv:2202.00512; as `from_eps`.
 
@@ -132,6 +138,7 @@ def from_v(f: Function, alphas_cumprod: ArrayLike, *, time_scale: float = 1.0, *
     return _stepped(f, formulas.V, alphas_cumprod, time_scale, options)
 
 
+@checked
 def from_sample(
     f: Function, alphas_cumprod: ArrayLike, *, time_scale: float = 1.0, **options: Any
 ) -> Denoiser:
@@ -139,6 +146,7 @@ def from_sample(
     return _stepped(f, formulas.SAMPLE, alphas_cumprod, time_scale, options)
 
 
+@checked
 def from_flow(
     f: Function, data_at: int = 1, *, velocity: str | None = None, time_scale: float = 1.0, **options: Any
 ) -> Denoiser:

@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.denoisers.formulas import Formula
+from diffclaims.denoisers.labels import tensor_of
 from diffclaims.denoisers.levels import SAME_LEVEL, Clock
 from diffclaims.denoisers.network import Network
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
+from diffclaims.problem.validate import numbers
 
 
 class Denoiser:
@@ -56,6 +59,7 @@ class Denoiser:
             f"<Denoiser {self.network.name}: {self.convention}, sigma {self.sigma_min:g}..{self.sigma_max:g}>"
         )
 
+    @checked
     def nearest(self, sigma: ArrayLike) -> NDArray[np.float64]:
         """Return the levels nearest to some, in ln sigma, at which one call is enough.
 
@@ -69,7 +73,9 @@ class Denoiser:
         ndarray, shape (n,)
             Those of the schedule; or the same, held to what can be asked.
         """
-        wanted = np.asarray(sigma, dtype=np.float64)
+        wanted = numbers("sigma", sigma)
+        if wanted.min() <= 0:
+            raise InvalidInput.of("sigma", sigma, "be positive", "ask for levels above 0")
         if self.levels is None:
             return np.clip(wanted, self.sigma_min, self.sigma_max)
         distance = np.abs(np.log(wanted)[..., None] - np.log(self.levels))
@@ -147,7 +153,7 @@ class Denoiser:
             )
         n = len(x_noisy)
         # A number of Python's has the digits of float64.
-        levels = torch.as_tensor(sigma, dtype=torch.float64, device=x_noisy.device)
+        levels = tensor_of("sigma", sigma, dtype=torch.float64, device=x_noisy.device)
         if levels.numel() not in (1, n):
             limit = f"hold one level, or one for each of the {n} rows of x_noisy"
             raise InvalidInput.of("sigma.shape", tuple(levels.shape), limit, "give sigma of shape (B,)")

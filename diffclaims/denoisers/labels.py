@@ -4,8 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.validate import unmasked
+
+
+def tensor_of(name: str, value: Any, **options: Any) -> Any:
+    """Return what a user gave as a tensor.
+
+    Raises
+    ------
+    InvalidInput
+        For what makes none: words, None, lists whose parts differ in length, numbers beyond those of a machine.
+    """
+    import torch
+
+    try:
+        if np.iscomplexobj(value):
+            raise TypeError
+        return torch.as_tensor(unmasked(name, value), **options)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise InvalidInput.of(
+            name, value, "be numbers that make a tensor", "give an array or a tensor"
+        ) from None
 
 
 def as_taken(labels: Any, n: int, device: Any, options: Options) -> Any:
@@ -35,7 +58,7 @@ def as_taken(labels: Any, n: int, device: Any, options: Options) -> Any:
         if options.null == "zeros":
             return torch.zeros(n, k or 0, device=device)
         labels = torch.full((n,), k or 0)
-    given = torch.as_tensor(labels)
+    given = tensor_of("labels", labels)
     if given.is_floating_point() or given.is_complex():
         raise InvalidInput.of("labels", given.dtype, "be integers", "give class indices, not one-hot rows")
     if given.ndim == 0:

@@ -19,6 +19,7 @@ from diffclaims.denoisers.levels import Clock, Continuous, Steps, refuse_zero_si
 from diffclaims.denoisers.network import Network
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import checked
 
 _PREDICTIONS = {
     "epsilon": formulas.EPS,
@@ -28,6 +29,7 @@ _PREDICTIONS = {
 }
 
 
+@checked
 def from_diffusers(
     model_or_pipeline: Any,
     scheduler: Any = None,

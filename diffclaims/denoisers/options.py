@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.arguments import check_fields
 from diffclaims.problem.validate import POSITIVE, Limit, check_settings, one_of, setting
 
 _OPTIONAL_POSITIVE = Limit("be None or positive", lambda v: v is None or v > 0, "raise it")
@@ -49,7 +50,10 @@ class Options:
     dtype: Any = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_settings(self)
+        if self.dtype is not None and type(self.dtype).__name__ != "dtype":
+            raise InvalidInput.of("dtype", self.dtype, "be a type of torch", "give torch.float32, say")
         if self.num_classes is None and (self.one_hot or self.null != "absent"):
             why = "be given for one-hot labels and for a null class"
             raise InvalidInput.of("num_classes", None, why, "say how many classes the network knows")

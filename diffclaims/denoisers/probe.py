@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.denoisers.denoiser import Denoiser
-from diffclaims.denoisers.labels import as_taken
+from diffclaims.denoisers.labels import as_taken, tensor_of
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
@@ -39,7 +39,7 @@ class Probe:
 
     def __init__(self, x: ArrayLike, labels: ArrayLike | None, device: Any, seed: int = 0) -> None:
         torch = need("torch", "unet", "denoisers")
-        given = torch.as_tensor(x)
+        given = tensor_of("x", x)
         if given.ndim < 2 or len(given) < 2 or not bool(torch.isfinite(given.float()).all()):
             limit = "hold at least two finite samples, (n, ...)"
             raise InvalidInput.of("x", tuple(given.shape), limit, "give training data")

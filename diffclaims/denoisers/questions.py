@@ -10,6 +10,7 @@ from diffclaims.denoisers.denoiser import Denoiser
 from diffclaims.denoisers.guess import seems
 from diffclaims.denoisers.probe import Probe, device_of
 from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.problem.arguments import Seed, checked
 
 #: At high noise answers may lie this far from the mean, squared, in variances, beyond what a linear denoiser's do.
 FAR_FROM_MEAN = 0.25
@@ -68,7 +69,8 @@ class Report:
         return not self.seems and all(a.passed is not False for a in self.answers)
 
 
-def check(denoiser: Denoiser, x: Any, labels: Any = None, *, seed: int = 0, guess: bool = True) -> Report:
+@checked
+def check(denoiser: Denoiser, x: Any, labels: Any = None, *, seed: Seed = 0, guess: bool = True) -> Report:
     """Ask a denoiser the questions of sanity.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from diffclaims.finite.flow import Flow
 from diffclaims.finite.gram import POPULATION_ORDER, SAMPLE_ORDER, ClassFeatureMoments, class_moments
 from diffclaims.finite.setup import Question, Setup, check_times, read
 from diffclaims.problem.arguments import checked
+from diffclaims.problem.validate import POSITIVE, at_least
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 
@@ -36,7 +38,7 @@ def learning_curves(
     seeds: int | Sequence[int] = 4,
     n_noise: int | None = None,
     n_test: int | None = None,
-    tolerance: float | None = None,
+    tolerance: Annotated[float, POSITIVE] | None = None,
     order: int = SAMPLE_ORDER,
     paired: bool = False,
     control: bool = False,
@@ -44,7 +46,7 @@ def learning_curves(
     labels: ArrayLike | None = None,
     backend: str = "numpy",
     device: str = "cpu",
-    block_bytes: int = 1 << 27,
+    block_bytes: Annotated[int, at_least(1)] = 1 << 27,
 ) -> xr.Dataset:
     """Train by exact gradient flow at finite size and return the losses of each class.
 

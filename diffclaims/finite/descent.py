@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import xarray as xr
@@ -17,9 +18,11 @@ from diffclaims.finite.gram import SAMPLE_ORDER, ClassFeatureMoments, Features, 
 from diffclaims.finite.setup import Question, read
 from diffclaims.problem.arguments import checked
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.problem.validate import Limit
 
 Floats = NDArray[np.float64]
 OPTIMIZERS = ("gd", "sgd", "adam")
+Beta = Annotated[float, Limit("be from 0 up to, but not, 1", lambda v: 0 <= v < 1, "give 0.9, say")]
 
 
 @checked
@@ -30,7 +33,7 @@ def descend(
     optimizer: str = "gd",
     learning_rate: float | None = None,
     batch_size: int = 128,
-    betas: tuple[float, float] = (0.9, 0.999),
+    betas: tuple[Beta, Beta] = (0.9, 0.999),
     records: ArrayLike | None = None,
     n_dims: int | None = None,
     seeds: int | Sequence[int] = 4,

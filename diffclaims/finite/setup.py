@@ -86,6 +86,10 @@ def read(
         if labels is None:
             raise InvalidInput.of("labels", labels, "come with x", "give the class of each sample")
         return _real(mixture, model, experiment, n_dims, x, labels)
+    if labels is not None:
+        raise InvalidInput.of(
+            "labels", labels, "come with x", "give the samples that they name, or no labels"
+        )
     if mixture is None:
         raise InvalidInput.of("mixture", None, "be given where x is not", "give a GaussianMixture or samples")
     if experiment is not None and experiment.data != "gaussian":

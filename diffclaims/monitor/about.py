@@ -18,7 +18,7 @@ from diffclaims.monitor.noise import Floats
 from diffclaims.monitor.references import references
 from diffclaims.monitor.store import Arrays
 from diffclaims.problem.names import Name
-from diffclaims.problem.validate import probabilities
+from diffclaims.problem.validate import LARGEST, probabilities
 
 #: Of what is stored; a folder of another version is refused.
 VERSION = 1
@@ -79,9 +79,10 @@ class Identity:
             given = [given[c] for c in classes]
         try:
             values = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             values = np.empty(0)
-        if values.shape != (len(classes),) or not np.isfinite(values).all() or (values <= 0).any():
+        wrong = values.shape != (len(classes),) or not np.isfinite(values).all() or (values <= 0).any()
+        if wrong or values.max() > LARGEST:
             raise InvalidInput.of(
                 "class_weights", self.class_weights, limit, "give their shares, {class: share}"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,6 +47,39 @@ def evaluating(denoisers: list[Denoiser], modules: list[Any]) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+def device_of(named: Any) -> Any:
+    """Return a device of torch, as it is named; None for none.
+
+    Raises
+    ------
+    InvalidInput
+        For a name that torch does not know.
+    """
+    if named is None:
+        return None
+    torch = need("torch", "unet", "monitoring")
+    try:
+        return torch.device(named)
+    except (RuntimeError, TypeError, ValueError, OverflowError):
+        raise InvalidInput.of("device", named, "be a device of torch", "name cpu, or cuda:0, say") from None
+
+
+def check_modules(modules: Sequence[Any]) -> list[Any]:
+    """Return what a user names as modules of torch.
+
+    Raises
+    ------
+    InvalidInput
+        For anything else.
+    """
+    torch = need("torch", "unet", "monitoring")
+    for module in modules:
+        if not isinstance(module, torch.nn.Module):
+            limit, fix = "hold modules of torch only", "name the networks that the denoiser calls"
+            raise InvalidInput.of("modules", type(module).__name__, limit, fix)
+    return list(modules)
 
 
 def modules_of(denoiser: Denoiser) -> list[Any]:

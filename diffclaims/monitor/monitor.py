@@ -18,7 +18,15 @@ from diffclaims.monitor.about import Identity, beginning, describe
 from diffclaims.monitor.ask import Asked, askable
 from diffclaims.monitor.callbacks import Watch, hf_callback, lightning_callback
 from diffclaims.monitor.data import Data
-from diffclaims.monitor.guard import alone, averaged, evaluating, first_process, random_state_kept
+from diffclaims.monitor.guard import (
+    alone,
+    averaged,
+    check_modules,
+    device_of,
+    evaluating,
+    first_process,
+    random_state_kept,
+)
 from diffclaims.monitor.halves import with_half
 from diffclaims.monitor.moments import moments_of
 from diffclaims.monitor.noise import levels
@@ -30,6 +38,7 @@ from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
 from diffclaims.monitor.uturns import Classifier, Turns, measure_uturns, uturn_levels
 from diffclaims.monitor.window import Window
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.names import Name
 from diffclaims.problem.validate import Limit, at_least
 
@@ -94,6 +103,7 @@ class Monitor:
         For a folder of other data or settings.
     """
 
+    @checked
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -117,7 +127,7 @@ class Monitor:
         _BUDGET.check("budget", budget)
         _UTURNS.check("uturns", uturns)
         at_least(0).check("seed", seed)
-        self.seed, self.conditional, self.device, self.half = seed, conditional, device, half
+        self.seed, self.conditional, self.device, self.half = seed, conditional, device_of(device), half
         self._features, self._clock = features, clock
         self._log = None if sink is None else log_to(sink)
         self.data = Data.of(train, held_out, seed)
@@ -140,6 +150,7 @@ class Monitor:
         """What was measured."""
         return Record(self._store)
 
+    @checked
     def due(self, step: int) -> bool:
         """Whether to measure now.
 
@@ -158,6 +169,7 @@ class Monitor:
         self._see(step)
         return self._schedule.due(step)
 
+    @checked
     def measure(
         self,
         step: int,
@@ -196,15 +208,14 @@ class Monitor:
             limit = "come from an adapter of diffclaims.denoisers"
             fix = "use denoisers.from_eps(model, alphas_cumprod) or that of your convention"
             raise InvalidInput.of("denoiser", type(denoiser).__name__, limit, fix)
+        named = check_modules(modules)
         self._see(step)
         self._schedule.account.start()
         with ExitStack() as stack:
             stack.enter_context(random_state_kept())
             stack.enter_context(alone(denoiser))
-            stack.enter_context(
-                evaluating([denoiser, *([ema] if isinstance(ema, Denoiser) else [])], list(modules))
-            )
-            self._measure(step, denoiser, ema, samples, list(modules))
+            stack.enter_context(evaluating([denoiser, *([ema] if isinstance(ema, Denoiser) else [])], named))
+            self._measure(step, denoiser, ema, samples, named)
             if self._log is not None:
                 began = self._clock()
                 self._log(self.record.scalars(), step)

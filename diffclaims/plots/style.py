@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from diffclaims.errors import DiffclaimsError
+from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.extras import need
 from diffclaims.storage.files import write_atomic
 
@@ -21,6 +21,8 @@ def _pyplot() -> Any:
 
 def _frame(ax: Any, size: tuple[float, float]) -> Any:
     if ax is not None:
+        if not hasattr(ax, "get_figure"):
+            raise InvalidInput.of("ax", ax, "be Axes of matplotlib", "leave it out for a new figure")
         return ax
     return _pyplot().subplots(figsize=size, layout="constrained")[1]
 

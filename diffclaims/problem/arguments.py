@@ -161,9 +161,32 @@ def _container(origin: Any, parts: tuple[Any, ...]) -> Limit | None:
         )
     if not issubclass(origin, abc.Iterable) or issubclass(origin, type):
         return None
+    if issubclass(origin, tuple) and parts and Ellipsis not in parts:
+        return _fixed([limit_of(part) for part in parts])
     items = [limit_of(parts[0])] if parts and (len(parts) == 1 or parts[1] is Ellipsis) else []
-    text = "be a sequence" + _of(items[0] if items else None)
-    return Limit(text, lambda v: _many(v) and (isinstance(v, abc.Iterator) or _each(items, v)), "give a list")
+    ordered = issubclass(origin, abc.Sequence)
+    return Limit(
+        f"be a {'sequence' if ordered else 'collection'}" + _of(items[0] if items else None),
+        # A set has no order of its own: that of words changes from one process to the next.
+        lambda v: (
+            _many(v)
+            and not (ordered and isinstance(v, abc.Set))
+            and (isinstance(v, abc.Iterator) or _each(items, v))
+        ),
+        "give a list",
+    )
+
+
+def _fixed(parts: list[Limit | None]) -> Limit:
+    """Return the limit of tuples of so many entries."""
+
+    def holds(value: Any) -> bool:
+        if not _many(value) or isinstance(value, abc.Set | abc.Iterator) or len(value) != len(parts):
+            return False
+        return all(part is None or part.admits(v) for part, v in zip(parts, value, strict=True))
+
+    known = [part for part in parts if part is not None]
+    return Limit(f"be {len(parts)} values" + _of(known[0] if known else None), holds, f"give {len(parts)}")
 
 
 def _of(limit: Limit | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def names_of(classes: Iterable[Any], n_classes: int | None = None) -> tuple[Name
     Parameters
     ----------
     classes : iterable of int or str
-        Different names, all integers or all strings.
+        Different names, all integers or all strings, in an order: no set.
     n_classes : int, optional
         How many there must be.
 
@@ -40,7 +40,8 @@ def names_of(classes: Iterable[Any], n_classes: int | None = None) -> tuple[Name
     InvalidInput
         For anything else, two equal names, integers beside strings, or another number of names.
     """
-    if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
+    # A set has no order, and that of words changes from one process to the next.
+    if isinstance(classes, str | bytes | Set) or not isinstance(classes, Iterable):
         raise InvalidInput.of(
             "classes", classes, "be a list of names", "name each class, for instance [8, 3]"
         )

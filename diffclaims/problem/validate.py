@@ -28,7 +28,7 @@ def numbers(name: str, value: ArrayLike) -> Floats:
     value = unmasked(name, value)
     try:
         given = np.asarray(value)
-        if given.dtype.kind not in "biufO":
+        if given.dtype.kind not in "iufO":
             raise TypeError
         array = given.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -49,11 +49,11 @@ def increasing(name: str, value: ArrayLike, *, above_zero: bool = False) -> Floa
         array = numbers(name, np.atleast_1d(np.asarray(unmasked(name, value))))
     except (InvalidInput, ValueError, TypeError):
         array = np.array([np.nan])
-    usable = (
-        array.ndim == 1 and (array[0] > 0 if above_zero else array[0] >= 0) and (np.diff(array) > 0).all()
-    )
+    # The least but 0, where 0 may be.
+    least = array[:1] if above_zero or array.flat[0] != 0 else array[1:2]
+    usable = array.ndim == 1 and (least >= SMALLEST).all() and (np.diff(array) > 0).all()
     if not usable:
-        raise InvalidInput.of(name, value, limit, "sort them, each once")
+        raise InvalidInput.of(name, value, limit, f"sort them, each once; the least above 0 is {SMALLEST:g}")
     return array
 
 

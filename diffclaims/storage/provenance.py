@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from diffclaims._version import __version__
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 
 
@@ -40,6 +41,7 @@ def _commit() -> tuple[str, int]:
         return "", 0
 
 
+@checked
 def provenance(
     *,
     subject: str,

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
@@ -25,6 +26,7 @@ def path_of(folder: Path, experiment: Experiment, kind: str) -> Path:
     return folder / f"{experiment.key}{SUFFIX[kind]}.nc"
 
 
+@checked
 def record(folder: Path, experiment: Experiment, dataset: xr.Dataset, *, name: str = "") -> Path:
     """Store one measured dataset where `Recorded` finds it.
 

@@ -319,6 +319,8 @@ def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.
         With the first thing that is wrong, and what was expected.
     """
     schema = schema_of(kind)
+    if not isinstance(who, str):
+        raise InvalidInput.of("who", who, "be text", "say who made the dataset")
     if not isinstance(dataset, xr.Dataset):
         raise SubjectInvalid(
             f"{who}: expected an xarray.Dataset of kind {kind!r}, got {type(dataset).__name__}"

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from diffclaims.api.subject import Subject
 from diffclaims.errors import NotMeasured
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
@@ -23,6 +24,7 @@ class Memo(Wrapper):
         What is asked, once per experiment and arguments.
     """
 
+    @checked
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._answers: dict[tuple[Any, ...], xr.Dataset | NotMeasured] = {}

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from diffclaims.api.subject import MEASURES, Tags
 from diffclaims.errors import BaselineError, NotMeasured
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
@@ -38,6 +39,7 @@ class Recorded:
         Shown in the title, where a subject has several.
     """
 
+    @checked
     def __init__(self, name: str, folder: Path, campaign: str = "") -> None:
         self.name = name
         self.folder = Path(folder)

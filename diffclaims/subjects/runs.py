@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from diffclaims.api.subject import Tags
 from diffclaims.errors import NotMeasured
+from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.names import word
 from diffclaims.runs.curves import curves_of
@@ -45,6 +46,7 @@ class Runs:
         From `experiments`, for a folder that holds none, or trainings that do not say what they are.
     """
 
+    @checked
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._answers: dict[tuple[str, str], xr.Dataset] = {}

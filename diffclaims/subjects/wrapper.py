@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from diffclaims.api.subject import Subject, Tags, experiments_of, title_of
+from diffclaims.errors import InvalidInput
 from diffclaims.problem.experiment import Experiment
 
 Kind = Literal["curves", "speciation", "spectrum"]
@@ -27,6 +28,8 @@ class Wrapper:
     """
 
     def __init__(self, subject: Subject, *, name: str = "", title: str = "") -> None:
+        if not isinstance(getattr(subject, "tags", None), Tags):
+            raise InvalidInput.of("subject", subject, "have a name and tags", "give a diffclaims.Subject")
         self.subject = subject
         self.name = name or subject.name
         self.title = title or name or title_of(subject)

@@ -13,6 +13,7 @@ from diffclaims.api.claim import Claim, find_claim, load_claims
 from diffclaims.api.outcome import Outcome
 from diffclaims.api.subject import Subject
 from diffclaims.errors import BaselineError, ClaimFailed, InvalidInput, SubjectInvalid
+from diffclaims.problem.arguments import checked
 from diffclaims.storage import paths as locate
 from diffclaims.suite.expected import expected_failures, unknown_failures
 from diffclaims.suite.loading import Column, columns
@@ -20,6 +21,7 @@ from diffclaims.suite.report import to_dataset
 from diffclaims.suite.runner import Row, Runner
 
 
+@checked
 def check(
     subject: Subject | str,
     *,

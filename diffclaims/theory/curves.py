@@ -150,7 +150,8 @@ def learning_curves(
     model: RandomFeatures,
     training_times: ArrayLike | None = None,
     *,
-    accuracy: Annotated[float, Limit("be above 0", lambda v: v > 0, "ask for 1e-5, say")] | None = None,
+    accuracy: Annotated[float, Limit("be above 0, below 1", lambda v: 0 < v < 1, "ask for 1e-5")]
+    | None = None,
     max_levels: int = 7,
     throw: bool = True,
     max_rank: int | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +13,7 @@ from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
-from diffclaims.problem.validate import increasing
+from diffclaims.problem.validate import POSITIVE, at_least, increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.edges import Known, densities, support_edges
@@ -36,8 +38,8 @@ def spectrum(
     eigenvalues: ArrayLike | None = None,
     *,
     bulks: bool = True,
-    resolution: int = 1,
-    mass_accuracy: float = 1e-3,
+    resolution: Annotated[int, at_least(1)] = 1,
+    mass_accuracy: Annotated[float, POSITIVE] = 1e-3,
     throw: bool = True,
 ) -> xr.Dataset:
     """Eigenvalue density of U and the energies of each class, by eigenvalue.

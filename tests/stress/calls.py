@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,7 @@ from diffclaims.api import effects
 from diffclaims.api.subject import Tags
 from diffclaims.subjects.registry import subject_of
 from diffclaims.times.speciation import speciation_times
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function, and arguments that it takes."""
-
-    name: str
-    function: Callable[..., Any]
-    arguments: Mapping[str, Any]
+from tests.stress.around import Call, around, call
 
 
 def values() -> dict[str, Any]:
@@ -95,9 +86,6 @@ def calls() -> list[Call]:
     effect = {"name": "e", "value": 0.3, "threshold": 0.1, "stderr": 0.1, "n_seeds": 8, "samples": (0.1, 0.2)}
     found = effects.log_time(curves, "gen", 0.5, 0)
     bias = {8: (0.1, 0.01), 16: (0.05, 0.01), 32: (0.02, 0.01)}
-
-    def call(_name: str, _function: Callable[..., Any], **arguments: Any) -> Call:
-        return Call(_name, _function, arguments)
 
     return [
         call(
@@ -342,6 +330,7 @@ def calls() -> list[Call]:
             root=None,
             seed=0,
         ),
+        *around(),
     ]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: What may come of a trial, and whether it is a fault.
-GOOD, FAULTS = ("refused", "unharmed", "whole"), ("wrong green", "traceback", "lost", "crash")
+GOOD, FAULTS = ("refused", "answered", "unharmed", "whole"), ("wrong green", "traceback", "lost", "crash")
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Found:
     Attributes
     ----------
     outcome : str
-        Out of `GOOD`: one clear error; nothing that matters was changed; all that was there before, or all of
-        what was to come. Or of `FAULTS`: taken as if nothing were wrong; an error that is not ours; something
+        Out of `GOOD`: one clear error; an answer; nothing that matters was changed; all that was there before, or
+        all of what was to come. Or of `FAULTS`: taken as if nothing were wrong; an error that is not ours; something
         missing; the process died.
     note : str
         What was done, and what was seen.

@@ -24,6 +24,15 @@ from tests.stress.kills import _update
 from tests.stress.ledger import Found
 
 
+def may_mount(folder: Path) -> bool:
+    """Whether a file system can be mounted here."""
+    try:
+        with full(folder / "may-mount"):
+            return True
+    except (subprocess.CalledProcessError, OSError):
+        return False
+
+
 @contextmanager
 def full(folder: Path) -> Iterator[Path]:
     """A file system of 64 kB; it takes the right to mount one."""
