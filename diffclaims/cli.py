@@ -53,6 +53,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.studies.orders",
         "what orders the classes of recorded U-Nets: all pairs beside what may predict their order",
     ),
+    "by-weight": (
+        "diffclaims.studies.by_weight",
+        "how the order of two classes moves with the share of one of them, in recorded U-Nets",
+    ),
     "definitions": (
         "diffclaims.studies.definitions",
         "the claims under every definition of a time that a recording states",

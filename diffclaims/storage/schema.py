@@ -120,6 +120,25 @@ SCHEMAS: dict[str, Schema] = {
             "gain": Variable(("definition", "predictor"), "1", "that less the one of total variance"),
         }
     ),
+    "orders_by_weight": Schema(
+        {
+            "measured": Variable(
+                ("milestone", "pair", "weight"), "1", "ln tau_A/tau_B, mean over seeds", allow_any=True
+            ),
+            "by_seed": Variable(
+                ("milestone", "pair", "weight"),
+                "1",
+                "the same by seed, NaN if neither is reached",
+                allow_any=True,
+            ),
+            "rarer_later": Variable(
+                ("milestone", "pair"), "1", "1 if A is the later the rarer it is, -1 if not"
+            ),
+            "reversed": Variable(
+                ("milestone", "pair"), "1", "1 if A is later at its least weight, -1 if not"
+            ),
+        }
+    ),
     "advice": Schema(
         {
             "samples": Variable(("class",), "1", "samples of the class"),
