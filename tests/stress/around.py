@@ -135,7 +135,13 @@ def _subjects() -> list[Call]:
 
 
 def _denoisers() -> list[Call]:
+    if not importlib.util.find_spec("torch"):
+        return []
+    import torch
+
     abar = np.linspace(0.999, 0.01, 20)
+    denoiser = denoisers.from_x0(lambda x, *_: 0 * x)
+    x = torch.as_tensor(np.random.default_rng(0).normal(size=(40, 1, 4, 4)))
 
     def network(x: Any, *_: Any) -> Any:
         return 0 * x
@@ -153,7 +159,7 @@ def _denoisers() -> list[Call]:
         "scale": 1.0,
         "offset": 0.0,
     }
-    found = [
+    return [
         adapter("from_x0", f=network, **options),
         adapter("from_score", f=network),
         adapter("from_edm", net=network, raw=False, sigma_data=0.5),
@@ -163,27 +169,19 @@ def _denoisers() -> list[Call]:
         ),
         adapter("from_flow", f=network, data_at=1, velocity=None, time_scale=1.0),
         call("denoisers.Options", denoisers.Options, **options, dtype=None),
+        call("Denoiser.denoise", denoiser.denoise, x_noisy=x, sigma=0.5, labels=None),
+        call("Denoiser.score", denoiser.score, x_noisy=x, sigma=0.5, labels=None),
+        call("Denoiser.nearest", denoiser.nearest, sigma=[0.5]),
+        call(
+            "denoisers.check",
+            denoisers.check,
+            denoiser=denoiser,
+            x=x,
+            labels=np.arange(40) % 2,
+            seed=0,
+            guess=False,
+        ),
     ]
-    if importlib.util.find_spec("torch"):
-        import torch
-
-        denoiser = denoisers.from_x0(network)
-        x = torch.as_tensor(np.random.default_rng(0).normal(size=(40, 1, 4, 4)))
-        found += [
-            call("Denoiser.denoise", denoiser.denoise, x_noisy=x, sigma=0.5, labels=None),
-            call("Denoiser.score", denoiser.score, x_noisy=x, sigma=0.5, labels=None),
-            call("Denoiser.nearest", denoiser.nearest, sigma=[0.5]),
-            call(
-                "denoisers.check",
-                denoisers.check,
-                denoiser=denoiser,
-                x=x,
-                labels=np.arange(40) % 2,
-                seed=0,
-                guess=False,
-            ),
-        ]
-    return found
 
 
 def _pictures() -> list[Call]:
@@ -212,6 +210,8 @@ def _pictures() -> list[Call]:
 
 
 def _monitor() -> list[Call]:
+    if not importlib.util.find_spec("torch"):
+        return []
     folders = Path(tempfile.mkdtemp())
     rng = np.random.default_rng(0)
     train = (rng.normal(size=(20, 1, 4, 4)), np.arange(20) % 2)
@@ -224,7 +224,7 @@ def _monitor() -> list[Call]:
 
     watched = monitor(budget=1.0)
     denoiser = denoisers.from_x0(lambda x, *_: 0 * x)
-    found = [
+    return [
         call(
             "Monitor",
             monitor,
@@ -244,17 +244,7 @@ def _monitor() -> list[Call]:
             uturns=False,
         ),
         call("Monitor.due", watched.due, step=0),
+        call(
+            "Monitor.measure", watched.measure, step=0, denoiser=denoiser, ema=None, samples=None, modules=()
+        ),
     ]
-    if importlib.util.find_spec("torch"):
-        found.append(
-            call(
-                "Monitor.measure",
-                watched.measure,
-                step=0,
-                denoiser=denoiser,
-                ema=None,
-                samples=None,
-                modules=(),
-            )
-        )
-    return found
