@@ -162,8 +162,10 @@ def gain(found: xr.Dataset, arm: str = ADVISED, against: str = OWN, measure: str
     return out.where(changed.drop_vars("arm", errors="ignore"))
 
 
-def sentence(found: xr.Dataset) -> str:
-    """Return in one sentence what the trainings said of advised weights."""
+def sentence(found: xr.Dataset | None) -> str:
+    """Return in one sentence what the trainings said of advised weights, or that none are stored."""
+    if found is None:
+        return "Whether trainings with advised weights have wider windows is not known here: they are not tried yet."
     wider = gain(found).values.ravel()
     share, (middle, low, high) = Share.of(wider), median(wider)
     before, after = ((found["width"].sel(arm=a).values > 0).sum() for a in (OWN, ADVISED))

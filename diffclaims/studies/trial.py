@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInput.of("--seeds", args.seeds, "be at least 1", "give a number of repetitions")
     source = data_set(DATASET).load()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    advice = {(d, s): asked(d, source, s) for d, s in itertools.product(DESIGNS, seeds)}
+    advice = {(d, s): _advised(d, s, source, args.results) for d, s in itertools.product(DESIGNS, seeds)}
     runs = {
         (d, s, arm): _run(d, s, counts_of(d, advice[d, s])[arm], args.steps)
         for arms in ((OWN, ADVISED), (BALANCED,))
@@ -81,6 +81,14 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         storage.write(args.out, found)
     return 0
+
+
+def _advised(design: Design, seed: int, source: LabelledImages, folder: Path) -> xr.Dataset:
+    """Ask once, and keep the answer beside the trainings: those that go on are of the advice they began with."""
+    path = folder / "advice" / f"{design.name}-{seed}.nc"
+    if not path.exists():
+        storage.write(path, asked(design, source, seed))
+    return storage.read_dataset(path)
 
 
 def _run(design: Design, seed: int, counts: NDArray[np.int64], steps: int) -> RunConfig:
@@ -210,6 +218,7 @@ def collected(
         seeds=seeds,
         dtype="float32",
         command="diffclaims trial --results RUNS --out baselines/advice/trial.nc",
+        advised_by=str(next(iter(advice.values())).attrs["commit"]),
         last_step=last,
         n_samples=int(sum(next(iter(runs.values())).data.counts())),
     )
