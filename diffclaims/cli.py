@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "diffclaims.studies.trust",
         "how far recorded U-Nets support what diffclaims advise says",
     ),
+    "trial": (
+        "diffclaims.studies.trial",
+        "train with the class weights that diffclaims advise names, and with a data set's own",
+    ),
     "predict": (
         "diffclaims.studies.predict",
         "orders in which U-Nets learned classes beside those that theory predicts",

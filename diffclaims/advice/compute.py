@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from diffclaims.advice import notes as noted
-from diffclaims.advice import trust
+from diffclaims.advice import trial, trust
 from diffclaims.advice.coverage import coverage
 from diffclaims.advice.forecast import Forecast, model_of, reweighted
 from diffclaims.advice.measure import SHRINKAGES, Measured, choose, measure, shrink
@@ -149,7 +149,7 @@ def advise(
 
         late = at_size(found, w, model, shrinkage=shrinkage, seed=seed).reindex({"class": dataset["class"]})
         dataset = dataset.merge(late).assign_attrs(dataset.attrs | late.attrs)
-    dataset = noted.with_notes(dataset, found.marks, trust.stored())
+    dataset = noted.with_notes(dataset, found.marks, trust.stored(), trial.stored())
     return stamp(dataset, "advice", provenance(subject="advice"))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from diffclaims.advice import trust
+from diffclaims.advice import trial, trust
+from diffclaims.advice.sentences import HELPED
 
 #: Below so many samples the scatter over resampled data says little.
 FEW = 10
@@ -17,7 +18,9 @@ REPEATED = 0.05
 USUAL = (0.05, 2.0)
 
 
-def with_notes(advice: xr.Dataset, left_out: dict[int, str], recorded: xr.Dataset | None) -> xr.Dataset:
+def with_notes(
+    advice: xr.Dataset, left_out: dict[int, str], recorded: xr.Dataset | None, tried: xr.Dataset | None
+) -> xr.Dataset:
     """Return an advice with ``mark`` of each class, and ``notes`` and ``trust`` as attributes, a sentence a line.
 
     Parameters
@@ -27,13 +30,15 @@ def with_notes(advice: xr.Dataset, left_out: dict[int, str], recorded: xr.Datase
         By position of the class.
     recorded : xarray.Dataset or None
         Kind "trust".
+    tried : xarray.Dataset or None
+        Kind "trial".
     """
     even = advice.attrs["n_samples"] / max(1, int((~np.isnan(advice["tau_gen"].values)).sum()))
     marks = [
         left_out.get(k, "") or _mark(advice.isel({"class": k}), even) for k in range(advice.sizes["class"])
     ]
     out = advice.assign(mark=("class", marks))
-    out.attrs |= {"notes": "\n".join(_notes(advice)), "trust": "\n".join(_trust(advice, recorded))}
+    out.attrs |= {"notes": "\n".join(_notes(advice)), "trust": "\n".join(_trust(advice, recorded, tried))}
     return out
 
 
@@ -104,8 +109,13 @@ def _notes(advice: xr.Dataset) -> list[str]:
     return said
 
 
-def _trust(advice: xr.Dataset, recorded: xr.Dataset | None) -> list[str]:
-    """A sentence for each order that is predicted, and how the two predictors agree here."""
+def _trust(advice: xr.Dataset, recorded: xr.Dataset | None, tried: xr.Dataset | None) -> list[str]:
+    """A sentence for each order that is predicted, how the two predictors agree here, and one for the weights."""
+    weights = advice.attrs.get("weights_state") in HELPED
+    return _orders(advice, recorded) + ([trial.sentence(tried)] if weights else [])
+
+
+def _orders(advice: xr.Dataset, recorded: xr.Dataset | None) -> list[str]:
     if recorded is None:
         return [
             "How far recorded U-Nets support this is not known here: baselines/advice/trust.nc is missing."

@@ -96,7 +96,7 @@ def page(advice: xr.Dataset) -> str:
         "advice.html",
         source=str(a["source"]),
         asked=asked(a),
-        window=f"{window(a)}." if searched else "",
+        window=_shown(f"{window(a)}.") if searched else "",
         look=_look(float(a["window"])) if searched else "",
         state=f"{STATES[a['weights_state']]}." if searched else "not searched for so many classes.",
         orders=_orders(advice),

@@ -165,6 +165,23 @@ SCHEMAS: dict[str, Schema] = {
             ),
         }
     ),
+    "trial": Schema(
+        {
+            "width": Variable(
+                ("design", "arm"),
+                "1",
+                "ln of the end of the safe window over its start",
+                allow_any=True,
+            ),
+            "depth": Variable(
+                ("design", "arm"),
+                "1",
+                "how far the worst class is inside both limits, best snapshot",
+                allow_any=True,
+            ),
+            "n_train": Variable(("design", "arm", "place"), "1", "training images", allow_any=True),
+        }
+    ),
     "pair-rates": Schema(
         {
             "wrong": Variable(
