@@ -130,7 +130,7 @@ from diffclaims import Case, Claim, Experiment, GaussianMixture, RandomFeatures
 MODEL = RandomFeatures(psi_p=1, psi_n=1, diffusion_time=1)
 E = Experiment(mixture=GaussianMixture([1.0], [1.0]), model=MODEL)
 CLAIM = Claim(id="{}", says="", source="", cases=[Case(name="a", experiments=dict(a=E))],
-              measures={{"spectrum"}}, measure=None, judge=None)
+              measures={{"spectrum"}}, measure=dict, judge=list)
 """
 
 
