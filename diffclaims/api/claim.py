@@ -27,6 +27,7 @@ from diffclaims.problem.arguments import check_fields, checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate
 from diffclaims.storage.reference import recorded_effects
+from diffclaims.threads import on_one_thread
 
 Measure = Callable[[Subject, Case], dict[str, xr.Dataset]]
 Judge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]]
@@ -192,7 +193,7 @@ class Claim:
             try:
                 asked = Checked(subject, identities=identities)
                 data = self.measure(asked, case)
-                effects = self.judge(case, data)
+                effects = on_one_thread(self.judge)(case, data)
                 known = self._known_sizes(subject, case) if sizes else {}
                 verdict = Verdict(effects, size_effects(effects, known, subject.tags, asked.fewest_samples))
             except NotMeasured as error:
