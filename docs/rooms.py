@@ -28,6 +28,7 @@ for aside, x in (
     ("api", 2.6),
     ("extras", 7.6),
     ("terminal", 6.2),
+    ("threads", 3.4),
     ("denoisers", 8.4),
     ("monitor", 7.4),
     ("runs", 7.3),

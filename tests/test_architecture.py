@@ -15,7 +15,7 @@ PACKAGE = Path(diffclaims.__file__).parent
 #: From the ground up: a room imports from rooms before it. What stands in one line may not import each other.
 FLOORS = (
     ("_version", "errors"),
-    ("extras", "terminal"),
+    ("extras", "terminal", "threads"),
     ("problem",),
     ("storage", "memorization", "denoisers"),
     ("pages",),

@@ -26,6 +26,7 @@ from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import paths as locate
 from diffclaims.storage.reference import recorded_effects
+from diffclaims.threads import on_one_thread
 
 Measure = Callable[[Subject, Case], dict[str, xr.Dataset]]
 Judge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]]
@@ -187,7 +188,7 @@ class Claim:
             try:
                 asked = Checked(subject, identities=identities)
                 data = self.measure(asked, case)
-                effects = self.judge(case, data)
+                effects = on_one_thread(self.judge)(case, data)
                 known = self._known_sizes(subject, case) if sizes else {}
                 verdict = Verdict(effects, size_effects(effects, known, subject.tags, asked.fewest_samples))
             except NotMeasured as error:

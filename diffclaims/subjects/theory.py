@@ -12,6 +12,7 @@ from diffclaims.api.subject import Tags
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
 from diffclaims.theory.speciation import speciation
+from diffclaims.threads import on_one_thread
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +55,7 @@ class Theory:
         self.accuracy = accuracy
         self.n_times = n_times
 
+    @on_one_thread
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """Losses against training time, kind "curves", until every class is done."""
         self._takes(experiment)
@@ -74,6 +76,7 @@ class Theory:
         # The first resolution was wrong about it.
         return theory.learning_curves(mixture, model, times, accuracy=accuracy)
 
+    @on_one_thread
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
         """Speciation under a perfect score, kind "speciation"."""
         self._takes(experiment)
@@ -86,6 +89,7 @@ class Theory:
             result.attrs["accuracy"] = SIGMAS * float(max(errors))
         return result
 
+    @on_one_thread
     def spectrum(self, experiment: Experiment) -> xr.Dataset:
         """Spectrum of the feature covariance, resolved by class, kind "spectrum"."""
         self._takes(experiment)
