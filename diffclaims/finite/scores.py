@@ -99,9 +99,21 @@ def _stopped(
 def _with_readout(draw: Draw, model: RandomFeatures, readout: Array, xp: Backend) -> Score:
     """Score of a second layer A/sqrt(p), of shape (d, p)."""
     w = Features(draw.features, model, backend=xp).w
+    if xp.name == "numpy" and isinstance(model.activation, str):
+        return _in_single_precision(w, readout, model.activation, xp)
 
     def score(y: Floats) -> Floats:
         return xp.numpy((readout @ xp.act(model, w @ xp.array(y).T)).T)
+
+    return score
+
+
+def _in_single_precision(w: Floats, readout: Floats, activation: str, xp: Backend) -> Score:
+    """A score whose features are rounded to 7 digits: hundreds are averaged, and take a third of the time."""
+    first, second = w.astype(np.float32), readout.astype(np.float32)
+
+    def score(y: Floats) -> Floats:
+        return xp.numpy((second @ xp.call(activation, first @ y.T.astype(np.float32))).T)
 
     return score
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from diffclaims.api.subject import Tags
 from diffclaims.errors import NotMeasured
 from diffclaims.problem.experiment import Experiment
+from diffclaims.threads import on_one_thread
 
 #: Accuracy that is asked of the theory where it only says how long to look.
 EXPECTED = 1e-2
@@ -60,9 +61,9 @@ class FiniteSubject:
     n_dims: int = 128
     speciation_dims: int = 50
     seeds: int = 24
-    speciation_seeds: int = 12
+    speciation_seeds: int = 24
     n_times: int = 60
-    n_points: int = 128
+    n_points: int = 512
     n_steps: int = 24
     scores_every: int = 3
     max_features: int = 4000
@@ -97,6 +98,7 @@ class FiniteSubject:
             "sobol": int(self.sobol),
         }
 
+    @on_one_thread
     def learning_curves(self, experiment: Experiment) -> xr.Dataset:
         """Losses by seed, until some time after the theory expects the last milestone."""
         from diffclaims import finite
@@ -117,6 +119,7 @@ class FiniteSubject:
             device=self.device,
         )
 
+    @on_one_thread
     def speciation(self, experiment: Experiment, diffusion_times: ArrayLike) -> xr.Dataset:
         """Return probabilities by seed, under learned scores."""
         from diffclaims import finite

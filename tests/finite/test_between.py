@@ -112,7 +112,8 @@ def test_one_class_answers_for_both_where_they_are_opposite(
     monkeypatch.setattr(sampler, "from_one_class", lambda score: score)
     full = finite.speciation((mixture, model), [0.3, 1.0], **asked)
     assert bool(used) == opposite
-    np.testing.assert_allclose(halved["transition"], full["transition"], atol=1e-12)
+    # Up to the rounding of features in single precision, which depends on how many are asked at once.
+    np.testing.assert_allclose(halved["transition"], full["transition"], atol=1e-6)
 
 
 def test_wrong_half_would_be_seen(monkeypatch):
