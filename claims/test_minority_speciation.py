@@ -6,11 +6,12 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from diffclaims import (
     Case,
@@ -68,33 +69,67 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     """ln(t_majority/t_minority) at each weight, and the rise of ln t_minority with the weight."""
     reading = case.params["reading"]
     weights = {name: e.mixture.weights for name, e in case.experiments.items()}
-    order = sorted(case.experiments, key=lambda name: float(weights[name][0]))
     if reading == "balance":
-        return [_balance(name, data[name], weights[name]) for name in order]
-    if reading == "distance":
-        return _growth(data, weights)
-    times = {name: _times(data[name], weights[name], reading == "normalised") for name in order}
+        return [_balance(name, data[name], weights[name]) for name in _by_weight(case)]
+    times = {name: _times(data[name], weights[name], reading == "normalised") for name in case.experiments}
     judged: list[Effect] = []
-    for name in order:
-        minority, majority = int(weights[name].argmin()), int(weights[name].argmax())
-        if minority == majority:  # equal weights: any two classes
-            minority, majority = 0, 1
-        detail = _score_error(data[name], weights[name], minority) if reading == "raw" else ""
-        label = f"ln t(majority)/t(minority), {name}"
-        judged.append(_compare(label, times[name], majority, times[name], minority, detail))
-    if reading == "raw":
-        for a, b in pairwise(order):
-            judged.append(_compare(f"rise of ln t(minority) from {a}", times[b], 0, times[a], 0))
+    for name, top, i, bottom, j, threshold in _compared(case):
+        detail = _score_error(data[top], weights[top], j) if reading == "raw" and top == bottom else ""
+        one = _compare(name, times[top], i, times[bottom], j, detail)
+        judged.append(dataclasses.replace(one, threshold=threshold))
     return judged
 
 
-def _growth(data: Mapping[str, xr.Dataset], weights: Mapping[str, NDArray[np.float64]]) -> list[Effect]:
-    """How much later in noise each class speciates where centroids are farther apart, beyond the least."""
-    near, far = (_times(data[name], weights[name], False) for name in ("near", "far"))
-    return [
-        dataclasses.replace(_compare(f"ln t({k}, far)/t({k}, near)", far, k, near, k), threshold=GROWTH)
-        for k in range(2)
-    ]
+class Compared(NamedTuple):
+    """An effect: ln t of class i in experiment `top` over t of class j in `bottom`, above a threshold."""
+
+    name: str
+    top: str
+    i: int
+    bottom: str
+    j: int
+    threshold: float = 0.0
+
+
+def _by_weight(case: Case) -> list[str]:
+    return sorted(case.experiments, key=lambda name: float(case.experiments[name].mixture.weights[0]))
+
+
+def _compared(case: Case) -> list[Compared]:
+    """The classes at each weight, and the minority at one weight and the next; or each class near and far."""
+    reading, order = case.params["reading"], _by_weight(case)
+    if reading == "distance":
+        # How much later in noise each class speciates where centroids are farther apart, beyond the least.
+        return [Compared(f"ln t({k}, far)/t({k}, near)", "far", k, "near", k, GROWTH) for k in range(2)]
+    found = []
+    for name in order:
+        weights = case.experiments[name].mixture.weights
+        minority, majority = int(weights.argmin()), int(weights.argmax())
+        if minority == majority:  # equal weights: any two classes
+            minority, majority = 0, 1
+        found.append(Compared(f"ln t(majority)/t(minority), {name}", name, majority, name, minority))
+    if reading == "raw":
+        found += [Compared(f"rise of ln t(minority) from {a}", b, 0, a, 0) for a, b in pairwise(order)]
+    return found
+
+
+def gauge(case: Case, data: Mapping[str, xr.Dataset]) -> list[NDArray[np.float64]]:
+    """Each effect as a probability: how far above the threshold one class returns where the other crosses it.
+
+    It has the effect's sign. A flat curve stretches ln t, in a seed for all classes alike, and not this.
+    """
+    found = []
+    for _, top, i, bottom, j, threshold in _compared(case):
+        x = np.log(data[top]["diffusion_time"].values)
+        times = _times(data[bottom], case.experiments[bottom].mixture.weights, False)
+        with np.errstate(divide="ignore"):
+            crossed = np.log(times["speciation_time"].isel({"class": j}).values) + threshold
+        curves = data[top]["return_probability"].isel({"class": i}).transpose("seed", "diffusion_time")
+        at = np.clip(crossed, x[0], x[-1])
+        found.append(
+            np.array([PchipInterpolator(x, y)(t) for y, t in zip(curves.values, at, strict=True)]) - THRESHOLD
+        )
+    return found
 
 
 def _times(dataset: xr.Dataset, weights: NDArray[np.float64], normalised: bool) -> xr.Dataset:
@@ -328,6 +363,7 @@ CLAIM = Claim(
     null=Null(case="equal-weights", power="equal-covariance", why="equal classes of equal weight"),
     measure=measure,
     judge=judge,
+    gauge=gauge,
     select=select,
     takes="two classes of unequal weights, the rarer one in front",
     space=SPACE,

@@ -122,6 +122,48 @@ def test_the_normal_interval_covers():
     assert inside >= 180
 
 
+def stretched(n=24, seed=3):
+    """Effects that scatter normally but for a factor of each seed's own, and what they are without it."""
+    rng = np.random.default_rng(seed)
+    plain = 3.0 + rng.standard_normal((2, n))
+    return plain * np.exp(1.2 * rng.standard_normal(n)), plain
+
+
+def test_a_factor_of_a_seed_hides_the_power_and_the_scale_of_the_claim_shows_it():
+    samples, plain = stretched(4000)
+    truth = ndtr(3.0) ** (2 * 8)
+    one = pool(samples)
+    assert Judged(one).normal_power().high < 0.5 * truth
+    rate = Judged(one.assign(gauge=(("effect", "seed"), plain))).normal_power()
+    assert rate.value == pytest.approx(truth, abs=0.01)
+    assert Judged(one).power() == Judged(one.assign(gauge=(("effect", "seed"), plain))).power()
+
+
+def test_the_scale_of_a_claim_is_kept_by_case():
+    samples, plain = stretched()
+    few, many = (pool(samples[:, :n]).assign(gauge=(("effect", "seed"), plain[:, :n])) for n in (8, 24))
+    parts = split(join(CLAIMS["minority-speciation"], {"few": few, "many": many}, "x"))
+    np.testing.assert_array_equal(parts["few"]["gauge"], plain[:, :8])
+    assert Judged(parts["many"]).normal_power() == Judged(many).normal_power()
+
+
+def test_a_scale_with_other_signs_is_refused():
+    claim = CLAIMS["minority-speciation"]
+    case = claim.case("farther-centroids")
+
+    def turned(case, data):
+        assert claim.gauge is not None
+        return [-x for x in claim.gauge(case, data)]
+
+    wrong = dataclasses.replace(claim, gauge=turned)
+    with pytest.raises(InvalidInput, match=r"gauge of minority-speciation.*signs of the effects"):
+        calibration.measure(wrong, "regime", case, SMALL, None)
+    found = calibration.measure(claim, "regime", case, SMALL, None)
+    assert found is not None
+    margins = found["samples"] - found["threshold"]
+    assert (np.sign(found["gauge"]) == np.sign(margins)).all()
+
+
 def test_values_within_the_accuracy_are_against():
     assert Judged(pool(np.full((1, 8), 0.1), accuracy=0.2)).power().value == 0
 

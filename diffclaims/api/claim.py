@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from diffclaims.api.case import WORD, WORD_RULE, Case, CaseResult, Role
 from diffclaims.api.identities import Checked
@@ -30,6 +32,7 @@ from diffclaims.threads import on_one_thread
 
 Measure = Callable[[Subject, Case], dict[str, xr.Dataset]]
 Judge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[Effect]]
+Gauge = Callable[[Case, Mapping[str, xr.Dataset]], Sequence[NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,9 @@ class Claim:
         Names of the mutants (`diffclaims mutants`) that the claim must not let pass.
     null : Null, optional
         Where nothing differs; for claims that `diffclaims calibrate` measures.
+    gauge : callable ``(case, data) -> sequence of ndarray (n_seeds,)``, optional
+        The same effects above their thresholds, with the same signs, on a scale on which seeds scatter normally.
+        Verdicts know signs alone; `diffclaims calibrate` reads from it how often a seed has another one.
     space : Space, optional
         The parameters of the claim: the regime to be explored, and the axes of its maps.
     select : callable ``(experiments) -> sequence of Case``, optional
@@ -101,6 +107,7 @@ class Claim:
     judge: Judge
     rejects: frozenset[str] = frozenset()
     null: Null | None = None
+    gauge: Gauge | None = None
     space: Space | None = None
     select: Callable[[Mapping[str, Experiment]], Sequence[Case]] | None = None
     takes: str = ""

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from diffclaims.api.case import Case, Role
+from diffclaims.api.case import Case, CaseResult, Role
 from diffclaims.api.claim import Claim, chosen_claims
 from diffclaims.api.evidence import FEWEST_SEEDS
 from diffclaims.api.subject import Subject
@@ -156,10 +156,12 @@ def measure(
         "size": str(result.verdict.size),
         "commit": provenance(subject="finite")["commit"],
     }
-    rows = ("effect",)
+    rows, by_seed = ("effect",), ("effect", "seed")
+    gauged = {} if claim.gauge is None else {"gauge": (by_seed, _gauged(claim, case, result))}
     return xr.Dataset(
         {
-            "samples": (("effect", "seed"), np.array([e.samples for e in effects], dtype=np.float32)),
+            "samples": (by_seed, np.array([e.samples for e in effects], dtype=np.float32)),
+            **gauged,
             "threshold": (rows, [e.threshold for e in effects]),
             "accuracy": (rows, [e.accuracy for e in effects]),
             "seconds": ((), pool.seconds),
@@ -167,6 +169,19 @@ def measure(
         coords={"effect": [e.name for e in effects]},
         attrs={"role": role, "about": json.dumps(about, sort_keys=True)},
     )
+
+
+def _gauged(claim: Claim, case: Case, result: CaseResult) -> NDArray[np.float32]:
+    """The effects on the claim's own scale, (effect, seed), which must have their signs."""
+    assert claim.gauge is not None
+    assert result.verdict is not None
+    found = np.array(claim.gauge(case, result.data), dtype=np.float32)
+    margins = np.array([np.array(e.samples) - e.threshold for e in result.verdict.effects])
+    if found.shape != margins.shape or ((found > 0) != (margins > 0))[np.abs(found) > SAME].any():
+        raise InvalidInput.of(
+            f"gauge of {claim.id}", found, "have the signs of the effects, by effect and seed", "correct it"
+        )
+    return found
 
 
 def settings(claim: Claim, subject: FiniteSubject) -> dict[str, Any]:

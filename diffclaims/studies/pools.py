@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from diffclaims.api.claim import Claim, load_claims
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
 from diffclaims.storage import schema
 from diffclaims.storage.provenance import provenance
+
+Floats = NDArray[np.float64]
 
 #: Folder of the records, below the baselines.
 FOLDER = "calibration"
@@ -22,16 +25,21 @@ FOLDER = "calibration"
 def join(claim: Claim, cases: Mapping[str, xr.Dataset], command: str) -> xr.Dataset:
     """One record of the cases of a claim; seeds that a case does not have are NaN."""
     most = max(d.sizes["seed"] for d in cases.values())
-    samples = [
-        np.pad(d["samples"].values, ((0, 0), (0, most - d.sizes["seed"])), constant_values=np.nan)
-        for d in cases.values()
-    ]
+
+    def padded(name: str) -> Floats:
+        rows = [
+            np.pad(d[name].values, ((0, 0), (0, most - d.sizes["seed"])), constant_values=np.nan)
+            for d in cases.values()
+        ]
+        return np.concatenate(rows).T
+
+    gauged = {"gauge"} if all("gauge" in d for d in cases.values()) else set()
     numbers = {
         name: np.concatenate([d[name].values for d in cases.values()]) for name in ("threshold", "accuracy")
     }
     dataset = xr.Dataset(
         {
-            "samples": (("seed", "effect"), np.concatenate(samples).T),
+            **{name: (("seed", "effect"), padded(name)) for name in ("samples", *gauged)},
             "threshold": ("effect", numbers["threshold"]),
             "accuracy": ("effect", numbers["accuracy"]),
             "of_case": (
@@ -65,7 +73,8 @@ def split(record: xr.Dataset) -> dict[str, xr.Dataset]:
         one = record.isel(effect=np.flatnonzero(record["of_case"].values == i), case=i)
         kept = ~np.isnan(one["samples"].transpose("seed", "effect").values).any(axis=1)
         one = one.isel(seed=np.flatnonzero(kept)).drop_vars(["of_case", "case"])
-        one["samples"] = one["samples"].transpose("effect", "seed")
+        for by_seed in one.data_vars.keys() & {"samples", "gauge"}:
+            one[by_seed] = one[by_seed].transpose("effect", "seed")
         found[name] = one.assign_attrs(role=roles[name], about=json.dumps(about[name], sort_keys=True))
     return found
 

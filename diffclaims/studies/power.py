@@ -80,6 +80,13 @@ class Judged:
         data = self.data
         return np.asarray(data["samples"].values - data["threshold"].values[:, None], dtype=np.float64)
 
+    @property
+    def gauged(self) -> tuple[Floats, Floats]:
+        """The same on the claim's own scale, (effect, seed), and accuracies there, (effect,)."""
+        if "gauge" not in self.data:
+            return self.margins, np.asarray(self.data["accuracy"].values, dtype=np.float64)
+        return np.asarray(self.data["gauge"].values, dtype=np.float64), np.zeros(self.data.sizes["effect"])
+
     def beyond(self, side: int) -> NDArray[np.bool_]:
         """Which lie beyond their threshold, and the accuracy, on a side: +1 or -1; (effect, seed)."""
         return np.asarray(side * self.margins > self.data["accuracy"].values[:, None])
@@ -120,7 +127,7 @@ class Judged:
         return max(rates, key=lambda r: r.value)
 
     def normal_power(self, n_seeds: int = FEWEST_SEEDS) -> Rate:
-        """The same if every effect scatters normally: a seed misses no more often than its effects in sum.
+        """The same if every effect scatters normally on the claim's scale: a seed misses at most as often as all do.
 
         The interval is that of each effect's distance in units of its scatter. Effects with infinite values are
         counted.
@@ -134,14 +141,13 @@ class Judged:
 
     def _miss(self, i: int) -> Floats:
         """How often an effect lies on the wrong side: estimate, and the largest and least that the pool allows."""
-        x, n = self.side * self.margins[i], self.margins.shape[1]
+        margins, accuracy = self.gauged
+        x, n = self.side * margins[i], margins.shape[1]
         if not np.isfinite(x).all():
             right = self.beyond(self.side)[i]
             low, high = interval(int(right.sum()), n)
             return np.array([1 - right.mean(), 1 - low, 1 - high])
-        distance = (float(x.mean()) - float(self.data["accuracy"].values[i])) / max(
-            float(x.std(ddof=1)), TINY
-        )
+        distance = (float(x.mean()) - float(accuracy[i])) / max(float(x.std(ddof=1)), TINY)
         off = -float(ndtri((1 - COVERAGE) / 2)) * math.sqrt(1 / n + distance**2 / (2 * (n - 1)))
         return np.asarray(ndtr([-distance, off - distance, -off - distance]))
 
@@ -155,17 +161,15 @@ class Judged:
     def weakest(self) -> int:
         """The effect that decides and lies least far on the side of the truth, in units of its scatter."""
         rows, _ = next(iter(self._ways()))
-        scatter = self.scatter[rows]
-        ratios = np.where(
-            np.isnan(scatter), np.inf, self.side * self.medians[rows] / np.maximum(scatter, TINY)
-        )
+        margins = self.gauged[0][rows]
+        scatter, medians = _scatter(margins), np.quantile(margins, 0.5, axis=1, method="lower")
+        ratios = np.where(np.isnan(scatter), np.inf, self.side * medians / np.maximum(scatter, TINY))
         return int(rows[ratios.argmin()])
 
     @property
     def scatter(self) -> Floats:
         """Standard deviation of a seed, of each effect; NaN where some are infinite."""
-        finite = np.where(np.isfinite(self.margins), self.margins, np.nan)
-        return np.asarray(np.where(np.isnan(finite).any(axis=1), np.nan, np.std(finite, axis=1, ddof=1)))
+        return _scatter(self.margins)
 
     def false(self, side: int, of: str = "") -> Rate:
         """How often 8 seeds of a null say holds (+1) or fails (-1).
@@ -181,6 +185,11 @@ class Judged:
         if side > 0:
             return _counted(right, FEWEST_SEEDS, most_against(FEWEST_SEEDS))
         return _counted(right, FEWEST_SEEDS, _failing(int(zero.sum()), zero.size)(FEWEST_SEEDS))
+
+
+def _scatter(margins: Floats) -> Floats:
+    finite = np.where(np.isfinite(margins), margins, np.nan)
+    return np.asarray(np.where(np.isnan(finite).any(axis=1), np.nan, np.std(finite, axis=1, ddof=1)))
 
 
 def _all(which: NDArray[np.bool_]) -> NDArray[np.bool_]:
