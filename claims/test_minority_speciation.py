@@ -183,6 +183,7 @@ def _compare(name: str, top: xr.Dataset, i: int, bottom: xr.Dataset, j: int, det
         stderr=math.hypot(*errors),
         accuracy=1e-4,
         n_seeds=int(top.attrs.get("n_seeds", 0)),
+        undecided=effects.VOID if ratio.void else "",
     )
 
 

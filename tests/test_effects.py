@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from diffclaims.api.claim import load_claims
-from diffclaims.api.effects import LogTime, effect, log_time, order_effects
+from diffclaims.api.effects import VOID, LogTime, effect, log_time, order_effects
 from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.api.verdict import Verdict
 from diffclaims.errors import InvalidInput, NotMeasured
@@ -177,6 +177,51 @@ def test_values_that_are_infinite_alike_are_a_tie():
         found = LogTime(later, later) - LogTime(first, first)
     np.testing.assert_array_equal(found.low, [0.0, 0.0, np.inf, -np.inf, 1.5, np.inf])
     np.testing.assert_array_equal(found.low, found.high)
+
+
+@pytest.mark.parametrize("seeds", [0, 12])
+def test_where_neither_time_exists_the_reason_is_said_and_no_accuracy_asked_for(seeds):
+    """A fraction of 0.7 is reached by both classes, a gap of 0.7 by neither."""
+    one = curves([3.0, 1.0], seeds=seeds, jitter=0.1)
+    times = [log_time(one, "mem", 0.7, which) for which in (0, 1)]
+    assert all(np.isposinf(t.low).all() for t in times)
+    never = effect("x", times[1] - times[0], stochastic=bool(seeds))
+    assert (never.value, never.outcome) == (0, Outcome.INCONCLUSIVE)
+    assert VOID in never.sentence()
+    assert "refine" not in never.sentence()
+    assert "more seeds would" not in never.sentence()
+    # The control: times that exist, of classes that are alike, are a tie of another kind.
+    alike = curves([1.0, 1.0], seeds=seeds)
+    there = effect(
+        "x", log_time(alike, "mem", 0.2, 1) - log_time(alike, "mem", 0.2, 0), stochastic=bool(seeds)
+    )
+    assert there.outcome is Outcome.INCONCLUSIVE
+    assert VOID not in there.sentence()
+    assert "a tie within the accuracy" in there.sentence()
+
+
+def test_seeds_in_which_neither_time_exists_are_counted():
+    later, first = np.full(12, 1.0), np.zeros(12)
+    later[:2] = first[:2] = np.inf
+    e = effect("x", LogTime(later, later) - LogTime(first, first), stochastic=True)
+    assert "in 2 of 12 seeds neither time exists: ties" in e.sentence()
+    assert VOID not in e.sentence()
+    # A time that lies beyond a run's end may exist: that is another reason.
+    beyond = LogTime(np.full(12, 5.0), np.full(12, np.inf))
+    assert "measure further" in effect("x", beyond - beyond, stochastic=True).sentence()
+
+
+def test_a_corner_of_a_regime_where_neither_class_is_memorized():
+    """Much noise and many samples: inside the regime of `variance-order`, and not its counterexample."""
+    claim = next(c for c in load_claims() if c.id == "variance-order")
+    values = {axis.name: axis.default for axis in claim.space.axes}
+    values |= {"variance_ratio": 1.1, "scale": 0.3, "psi_p": 4.0, "psi_n": 16.0, "diffusion_time": 0.2}
+    found = claim.run(SUBJECT, claim.space.point(values, {}))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert VOID in found.sentence()
+    named = {e.name: e for e in found.verdict.effects}
+    assert "tau_mem(low)/tau_mem(high)" in found.verdict.worst.name
+    assert named["ln tau_gen(low)/tau_gen(high) at 0.5"].outcome is Outcome.HOLDS
 
 
 def test_an_effect_keeps_its_values_in_the_order_of_the_seeds():

@@ -27,6 +27,7 @@ __all__ = [
     "GENERALIZED_FRACTIONS",
     "MEMORIZED_GAPS",
     "STATED",
+    "VOID",
     "LogTime",
     "Milestone",
     "chosen",
@@ -37,6 +38,8 @@ __all__ = [
     "shown",
 ]
 
+#: Why an order is undecided that does not exist: two classes of which neither is memorized, say.
+VOID = "neither of the two times exists, so that neither comes first: not a matter of accuracy, nor of more seeds"
 #: Thresholds on the generalized fraction.
 GENERALIZED_FRACTIONS = (0.3, 0.5, 0.7)
 #: Thresholds on the memorized gap.
@@ -90,13 +93,23 @@ def effect(
     Values that are only known between limits are judged by the limits that speak against the verdict: the lower
     ones can make it hold, the upper ones can make it fail, and neither can do more.
     """
+    void = VOID if found.void and found.void == found.low.size else ""
     if not stochastic:
-        value = float(found.low[0])
-        return Effect(name=name, value=value, threshold=threshold, accuracy=found.accuracy, detail=detail)
+        return Effect(
+            name=name,
+            value=float(found.low[0]),
+            threshold=threshold,
+            accuracy=found.accuracy,
+            detail=detail,
+            undecided=void,
+        )
+    if found.void and not void:
+        some = f"in {found.void} of {found.low.size} seeds neither time exists: ties"
+        detail = "; ".join(filter(None, (detail, some)))
 
     def of(values: Floats) -> Effect:
         one = Effect.from_samples(name, values, threshold=threshold, accuracy=found.accuracy)
-        return dataclasses.replace(one, detail=detail)
+        return dataclasses.replace(one, detail=detail, undecided=void)
 
     if not found.low.size:
         raise NotMeasured("the experiments that are compared have no seed in common")

@@ -31,12 +31,15 @@ class LogTime:
         Numerical accuracy of the values.
     seeds : ndarray of int, shape (n_seeds,), optional
         Which seeds they are, so that values of the same runs are compared.
+    void : int
+        Of a difference, in how many values neither of the two times exists: ties, and no order.
     """
 
     low: Floats
     high: Floats
     accuracy: float = 0.0
     seeds: NDArray[np.int64] | None = None
+    void: int = 0
 
     def __sub__(self, first: LogTime) -> LogTime:
         """``ln(self/first)`` in the seeds that both have; two times that are never reached are a tie, not NaN."""
@@ -44,10 +47,11 @@ class LogTime:
         if a.seeds is not None and b.seeds is not None and not np.array_equal(a.seeds, b.seeds):
             _, i, j = np.intersect1d(a.seeds, b.seeds, return_indices=True)
             a, b = a._take(i), b._take(j)
-        return LogTime(_minus(a.low, b.high), _minus(a.high, b.low), a.accuracy + b.accuracy, a.seeds)
+        void = int((np.isinf(a.low) & (a.low == a.high) & (a.low == b.low) & (b.low == b.high)).sum())
+        return LogTime(_minus(a.low, b.high), _minus(a.high, b.low), a.accuracy + b.accuracy, a.seeds, void)
 
     def __neg__(self) -> LogTime:
-        return LogTime(-self.high, -self.low, self.accuracy, self.seeds)
+        return LogTime(-self.high, -self.low, self.accuracy, self.seeds, self.void)
 
     def _take(self, which: NDArray[np.intp]) -> LogTime:
         assert self.seeds is not None
