@@ -1,9 +1,13 @@
-"""Load the plugin when the package runs from a bare checkout; leave long tests to those who ask."""
+"""Load the plugin when the package runs from a bare checkout; one thread each; leave long tests to those who ask."""
 
 import os
 from importlib import metadata
 
 import pytest
+
+from diffclaims import threads
+
+threads.in_this_process()
 
 _installed = any(p.value == "diffclaims.plugin" for p in metadata.entry_points(group="pytest11"))
 _autoload = not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")

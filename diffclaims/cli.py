@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from diffclaims import threads
 from diffclaims._version import __version__
 from diffclaims.errors import DiffclaimsError
 from diffclaims.terminal import ends_quietly, tell
@@ -96,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 for success, 1 when a check failed, 2 for input that cannot be used, 141 when nobody reads the output.
     """
+    if argv is None:
+        threads.in_this_process()
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="diffclaims", description=__doc__)
     parser.add_argument("--version", action="version", version=f"diffclaims {__version__}")

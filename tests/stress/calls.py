@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def values() -> dict[str, Any]:
         "series with NA": pd.Series([1, None], dtype="Int64"),
         "dataset": xr.Dataset(),
         "data array": xr.DataArray([0.4, 0.6]),
-        "path": Path("nowhere"),
+        # Not in the folder of the checkout, for some functions write there.
+        "path": Path(tempfile.gettempdir()) / "diffclaims-nowhere",
     }
 
 
