@@ -257,7 +257,9 @@ def tables(found):
             own = min(float(r.cpu_seconds) for r in runs if float(r.error) <= error)
             best = at_equal_error(found, case, error)
             other = (
-                f"{seconds(best[2])} | {best[1]} seeds at d = {best[0]}" if best else "| no dimension tried"
+                f"{seconds(best[2])} | {best[1]} seed{'s' * (best[1] > 1)} at d = {best[0]}"
+                if best
+                else "| no dimension tried"
             )
             lines.append(f"| {case} | {error:g} | {seconds(own)} | {other} |")
     lines += [
