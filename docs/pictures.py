@@ -10,6 +10,7 @@ from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
 from diffclaims.plots import command as plots
 from diffclaims.plots.orders import draw_class_order, draw_orders
+from diffclaims.plots.style import COLORS
 from diffclaims.storage import netcdf as storage
 from diffclaims.studies.converge import CASES
 from diffclaims.studies.predict import CENTROIDS, compare_many, predicted
@@ -99,3 +100,101 @@ against_theory = compare_many(results.load(CAMPAIGN)["ten-n64"])
 for centroids, ax in zip(CENTROIDS, panels, strict=True):
     draw_class_order(against_theory, ax, centroids=centroids)
 plots.save(figure, IMAGES / "unet-ten.png")
+
+# What the theory costs as work grows, beside simulation and root finding.
+found = storage.read_dataset(ROOT / "baselines" / "cost.nc")
+
+
+def rows(grows, method):
+    return found.isel(row=np.flatnonzero((found.grows == grows) & (found.method == method)))
+
+
+figure, panels = pyplot.subplots(2, 3, figsize=(12.6, 7.2), layout="constrained")
+METHODS = {
+    "classes": ("no centroids", "centroids", "centroids, max_rank=20"),
+    "direction types": ("no centroids", "centroids"),
+    "training times": ("no centroids", "centroids"),
+}
+for ax, grows, what in (
+    (panels[0, 0], "classes", "cpu_seconds"),
+    (panels[0, 1], "classes", "peak_memory_mb"),
+    (panels[0, 2], "direction types", "cpu_seconds"),
+    (panels[1, 0], "training times", "cpu_seconds"),
+):
+    for method, color in zip(METHODS[grows], COLORS, strict=False):
+        part = rows(grows, method)
+        ax.plot(part.value, part[what], "o-", color=color, ms=4, lw=1.2, label=method)
+    ax.set_xlabel(f"{grows}{', two classes' if grows != 'classes' else ''}")
+    ax.set_ylabel("CPU time (s)" if what == "cpu_seconds" else "peak memory (MB)")
+ax = panels[1, 1]
+for case, color in zip(("isotropic", "centroids"), COLORS, strict=False):
+    own = rows("accuracy", case)
+    ax.plot(own.cpu_seconds, np.maximum(own.error, 1e-13), "o", color=color, ms=4, label=f"theory, {case}")
+    drawn = rows("simulation", case)
+    seeds = np.geomspace(1, 100, 30)
+    for i, (d, spent, bias, spread) in enumerate(
+        zip(*(drawn[n].values for n in ("value", "cpu_seconds", "bias", "spread")), strict=True)
+    ):
+        error = np.hypot(bias, spread / np.sqrt(seeds))
+        label = f"simulation, {case}: 1 to 100 seeds, by d" if i == 0 else None
+        ax.plot(seeds * spent, error, "-", color=color, lw=1.2, label=label)
+        ax.annotate(f"{d:.0f}", (spent, error[0]), fontsize=7, color=color)
+ax.set_xlabel("CPU time (s)")
+ax.set_ylabel("error of the losses (rms)")
+ax = panels[1, 2]
+for method, color in zip(("no centroids", "centroids"), COLORS, strict=False):
+    for grows, mark, label in (
+        ("density", "o-", "theory.spectrum"),
+        ("density by roots", "s--", "root finding"),
+    ):
+        part = rows(grows, method)
+        ax.plot(part.value, part.cpu_seconds, mark, color=color, ms=4, lw=1.2, label=f"{label}, {method}")
+part = rows("density by roots", "published, one class")
+ax.plot(part.value, part.cpu_seconds, "x", color="0.2", label="root finding, published equations")
+ax.set_xlabel("classes")
+ax.set_ylabel("CPU time of a density at 400 points (s)")
+ax.set_xticks([1, 2, 3])
+for ax in panels.flat:
+    if ax is not panels[1, 2]:
+        ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.legend(frameon=False, fontsize=7)
+plots.save(figure, IMAGES / "cost.png")
+
+# Thirty classes: the theory of fewer directions beside simulation at two sizes.
+figure, panels = pyplot.subplots(1, 3, figsize=(12.6, 4.0), layout="constrained")
+for ax, loss in zip(panels, found.loss.values, strict=False):
+    for k, color in zip((0, 15, 29), COLORS, strict=False):
+        part = found.sel(loss=loss).isel({"class": k})
+        ax.plot(found.training_time, part.thirty_theory, color=color, lw=1.2, label=f"theory, class {k}")
+        for d, mark in zip(found.n_dims.values, "vo", strict=True):
+            at = part.sel(n_dims=d)
+            ax.errorbar(found.training_time, at.thirty_finite, at.thirty_stderr, fmt=mark, color=color, ms=3)
+    ax.set_xscale("log")
+    ax.set_xlabel(r"training time $\tau$")
+    ax.set_ylabel(str(loss).replace("_", " "))
+    ax.legend(frameon=False, fontsize=8, title="simulation at d = 60: v, 120: o", title_fontsize=8)
+ax = panels[2]
+for loss, color in zip(found.loss.values, COLORS, strict=False):
+    gap = (found.thirty_finite - found.thirty_theory).sel(loss=loss)
+    size, noise = (
+        np.sqrt((x**2).mean(("class", "training_time"))) for x in (gap, found.thirty_stderr.sel(loss=loss))
+    )
+    ax.errorbar(found.n_dims, size, noise, fmt="o-", color=color, label=str(loss).replace("_", " "))
+dims = found.n_dims.values
+ax.plot(dims, float(size[0]) * dims[0] / dims, color="0.6", lw=0.9, ls="--", label="$1/d$")
+ax.axhline(
+    found.thirty_theory.attrs["accuracy"],
+    color="0.4",
+    lw=0.9,
+    ls=":",
+    label="accuracy that the theory states",
+)
+ax.set_xscale("log")
+ax.set_yscale("log")
+ax.set_xticks(dims, [str(d) for d in dims])
+ax.set_xticks([], minor=True)
+ax.set_xlabel("dimension $d$")
+ax.set_ylabel("simulation - theory (rms)")
+ax.legend(frameon=False, fontsize=8)
+plots.save(figure, IMAGES / "cost-thirty.png")
