@@ -68,7 +68,7 @@ class Theory:
             return _done(test, train, learnable)
 
         curves = theory.learning_curves(mixture, model, times, accuracy=accuracy, until=done)
-        losses = (curves[n].transpose("class", "training_time").values for n in ("test_loss", "train_loss"))
+        losses = (curves.variables[n].values for n in ("test_loss", "train_loss"))
         if curves.sizes["training_time"] == times.size or done(*losses):
             return curves
         # The first resolution was wrong about it.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.theory.resolvent import Equations, State
-from diffclaims.theory.small import solve
+from diffclaims.theory.small import solve, upper_triangle
 
 Complex = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -184,7 +184,7 @@ class _Averages:
             left, basis = _row_space(rows, tolerance)
             factor = size * (left[:n] + 1j * left[n:])
         functions, pairs, index = _products(eq)
-        upper = np.triu_indices(basis.shape[0])
+        upper = upper_triangle(basis.shape[0])
         total = np.zeros((pairs.shape[1], upper[0].size))
         chunk = int(np.clip(BLOCK / pairs.shape[1], 64, CHUNK))
         for start in range(0, types.n_types, chunk):
@@ -225,7 +225,7 @@ def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]
     functions = np.concatenate([eq.p.T, types.v2.T, types.s2.T])
     names: list[tuple[int, ...]]
     if r > 1 and not eq.compressed:
-        names = [(int(i), int(j)) for i, j in zip(*np.triu_indices(k), strict=True)]
+        names = [(int(i), int(j)) for i, j in zip(*upper_triangle(k), strict=True)]
     else:
         names = [(i + 3 * k,) for i in range(r)]
     names += [(k + i,) for i in range(2 * k)]  # v2, s2: letters of their own

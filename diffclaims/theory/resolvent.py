@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.neurons import Neurons
-from diffclaims.theory.small import solve
+from diffclaims.theory.small import inverted, solve, upper_triangle
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -58,7 +58,7 @@ class Equations:
         if a.shape[0] == 1:
             basis, p = (a[0][:, None] * a[0])[None], np.ones((1, 1))
         else:
-            i, j = np.triu_indices(k)
+            i, j = upper_triangle(k)
             p = a[:, i] * a[:, j]
             if self.compressed:
                 vectors, p = _strongest(
@@ -118,7 +118,7 @@ class Equations:
             phi_r = ((total * g) @ m.fractions)[:, None]
         else:
             big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
-            left = np.asarray(np.linalg.inv(np.eye(k) + sigma[..., None] * big_y[:, None]), dtype=complex)
+            left = inverted(np.eye(k) + sigma[..., None] * big_y[:, None])
             om = big_y[:, None] @ left
             psi = left * sigma[..., None, :]
             phi = np.einsum("j,njab->nab", m.fractions, psi)
@@ -250,7 +250,7 @@ class Equations:
         some = slice(None, None, self._stride)
         weight = self.neurons.weight[some]
         cross = self._cross[:, some]
-        upper = np.triu_indices(cross.shape[0])
+        upper = upper_triangle(cross.shape[0])
         return self.model.psi_p * weight / weight.sum(), cross[upper[0]] * cross[upper[1]], upper
 
     # ---------------------------------------------------------------- iterations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,27 @@ def solve(matrix: Complex, right: Complex) -> Complex:
         return _eliminate(matrix, right)
     back = np.linalg.solve(np.moveaxis(matrix, (0, 1), (-2, -1)), np.moveaxis(right, (0, 1), (-2, -1)))
     return np.ascontiguousarray(np.moveaxis(back, (-2, -1), (0, 1)))
+
+
+def inverted(matrix: Complex) -> Complex:
+    """Invert matrices whose indices are the last two: (..., n, n). Two by two has a closed form."""
+    if matrix.shape[-1] != 2:
+        return np.asarray(np.linalg.inv(matrix), dtype=complex)
+    a, b, c, d = (matrix[..., i, j] for i in (0, 1) for j in (0, 1))
+    scale = 1.0 / (a * d - b * c)
+    out = np.empty(matrix.shape, dtype=complex)
+    out[..., 0, 0], out[..., 0, 1] = d * scale, -b * scale
+    out[..., 1, 0], out[..., 1, 1] = -c * scale, a * scale
+    return out
+
+
+@functools.lru_cache(maxsize=256)
+def upper_triangle(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the diagonal and what is above it, as `numpy.triu_indices`; remembered."""
+    i, j = np.triu_indices(n)
+    i.setflags(write=False)
+    j.setflags(write=False)
+    return i, j
 
 
 def _eliminate(matrix: Complex, right: Complex) -> Complex:

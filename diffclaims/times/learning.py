@@ -111,14 +111,14 @@ def log_time(
     bound : ndarray of that shape, or None
         None where the curves state no accuracy.
     """
-    order = (..., "class", "training_time")
     # Variables without their coordinates: a reader of one number asks a thousand times.
     bare = curves.variables
     times = bare["training_time"].values
     test, train = (
-        bare[name].transpose(*order).values[..., which, times > 0] for name in ("test_loss", "train_loss")
+        _last(bare[name], "class", "training_time")[..., which, times > 0]
+        for name in ("test_loss", "train_loss")
     )
-    bayes = bare["bayes_loss"].transpose(..., "class").values[..., which]
+    bayes = _last(bare["bayes_loss"], "class")[..., which]
     if not all(np.isfinite(v).all() for v in (test, train, bayes)):
         raise SubjectInvalid(
             f"the curves of {curves.attrs.get('subject', 'a subject')} have losses that are not finite numbers; "
@@ -127,6 +127,12 @@ def log_time(
     rest = np.broadcast_to(1 - bayes, test.shape[:-1])
     accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
     return _read(milestone, threshold, np.log(times[times > 0]), test, train, rest, accuracy)
+
+
+def _last(variable: xr.Variable, *dims: str) -> Floats:
+    """Values with these dimensions last; a transposition of none costs as much as what follows."""
+    ordered = variable if variable.dims[-len(dims) :] == dims else variable.transpose(..., *dims)
+    return np.asarray(ordered.values)
 
 
 def _read(

@@ -113,6 +113,20 @@ def test_odd_activations_need_half_of_the_types():
         )
 
 
+@pytest.mark.parametrize("variance", [1e-6, 2.4e-3, 2.7e-3, 0.05, 5.0])
+@pytest.mark.parametrize("diffusion_time", [1e-3, 1.0])
+def test_the_table_of_a_smooth_activation_equals_direct_averages(monkeypatch, variance, diffusion_time):
+    # The variances on both sides of where averages are sums over one grid.
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=diffusion_time, activation="erf")
+    theta = np.random.default_rng(0).normal(size=300) * 3
+    table = class_moments(theta, variance, model, 1)
+    monkeypatch.setattr(module, "FEW", np.inf)
+    monkeypatch.setattr(module, "KNOTS", np.inf)
+    direct = class_moments(theta, variance, model, 1)
+    for got, expected in zip(table, direct, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-10)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("spread", [3, 14])
 def test_the_table_equals_direct_averages(monkeypatch, activation, spread):
@@ -120,6 +134,7 @@ def test_the_table_equals_direct_averages(monkeypatch, activation, spread):
     theta = np.random.default_rng(0).normal(size=3000) * spread
     table = class_moments(theta, 0.7, model, 1)
     monkeypatch.setattr(module, "KNOTS", np.inf)
+    monkeypatch.setattr(module, "FEW", np.inf)
     direct = class_moments(theta[:300], 0.7, model, 1)
     for got, expected in zip(table, direct, strict=True):
         np.testing.assert_allclose(got[:300], expected, atol=1e-10)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffclaims.theory.small import UNROLL, solve
+from diffclaims.theory.small import UNROLL, inverted, solve
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, UNROLL, UNROLL + 1, 9])
@@ -18,3 +18,12 @@ def test_solves_every_grid_point(size, columns):
     np.testing.assert_allclose(np.einsum("abnm,bcnm->acnm", matrix, found), right, atol=1e-12)
     np.testing.assert_array_equal(matrix, kept[0])
     np.testing.assert_array_equal(right, kept[1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_inverts_every_matrix(size):
+    rng = np.random.default_rng(size)
+    matrix = np.eye(size) + 0.3j * rng.normal(size=(4, 5, size, size)) + rng.normal(size=(4, 5, size, size))
+    np.testing.assert_allclose(
+        inverted(matrix) @ matrix, np.broadcast_to(np.eye(size), matrix.shape), atol=1e-12
+    )
