@@ -9,13 +9,13 @@ import time
 
 import numpy as np
 import pytest
-from scipy.optimize import root
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.curves import learning_curves
 from diffclaims.theory.neurons import neurons
 from diffclaims.theory.spectrum import spectrum
+from tests.benchmarks import by_roots
 from tests.theory.hard import SEEDS, drawn, many_classes
 
 pytest.importorskip("pytest_benchmark")
@@ -31,37 +31,6 @@ def slow(request):
         pytest.skip("slow: run with --benchmark-only")
 
 
-def by_root_finding(eigenvalues):
-    """The density as the field computes it: each eigenvalue alone, its three saddle-point equations
-    (arXiv:2505.17638) by Levenberg-Marquardt, walking down to the real axis from far above it."""
-    m, model = ONE, ONE_MODEL
-    types = neurons(m, model, n_normal=2)
-    psi_p, psi_n = model.psi_p, model.psi_n
-    a2, b2 = model.signal * types.a[0, 0] ** 2, model.noise * types.a[0, 0] ** 2
-    v2, s2 = types.v2[0, 0], types.s2[0, 0]
-
-    def mismatch(x, z):
-        q, r, s = x[0] + 1j * x[1], x[2] + 1j * x[3], x[4] + 1j * x[5]
-        common = 1 + psi_p / psi_n * (a2 * r + v2 * q)
-        inner = 1 / (psi_p * b2 + 1 / q + m.variances[0] * psi_p * a2 / common)
-        gaps = (
-            s - inner @ m.fractions,
-            r - inner @ (m.fractions * m.variances[0]),
-            psi_p * (s2 - z) + psi_p * v2 / common + (1 - psi_p) / q - s / q**2,
-        )
-        return [part for gap in gaps for part in (gap.real, gap.imag)]
-
-    heights = [*range(100, 0, -1), 0.9, 0.7, 0.5, 0.3, *np.logspace(-1, -9, 9)]
-    found = []
-    for value in eigenvalues:
-        start = -1 / (value + 100j)
-        x = np.array([start.real, start.imag] * 3)
-        for height in heights:
-            x = root(mismatch, x, args=(value + 1j * height,), method="lm").x
-        found.append(abs(x[1]) / np.pi)
-    return np.array(found)
-
-
 def test_400_eigenvalues_of_one_class(benchmark):
     found = benchmark.pedantic(
         spectrum, (ONE, ONE_MODEL, EIGENVALUES), {"bulks": False}, rounds=10, warmup_rounds=1
@@ -73,7 +42,8 @@ def test_the_same_by_root_finding(benchmark, request):
     slow(request)
     # A tenth of the list: the work is the same for each eigenvalue.
     part = EIGENVALUES[::10]
-    found = benchmark.pedantic(by_root_finding, (part,), rounds=1)
+    types = neurons(ONE, ONE_MODEL, n_normal=2)
+    found = benchmark.pedantic(by_roots.of_one_class, (ONE, ONE_MODEL, types, part), rounds=1)
     exact = spectrum(ONE, ONE_MODEL, part, bulks=False).density.values
     inside = exact > 0
     benchmark.extra_info["share_of_the_list"] = part.size / EIGENVALUES.size
