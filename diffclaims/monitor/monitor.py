@@ -36,6 +36,7 @@ from diffclaims.monitor.samples import Pool, measure_samples
 from diffclaims.monitor.schedule import Account, Schedule, whole
 from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
+from diffclaims.monitor.trace import Trace
 from diffclaims.monitor.uturns import Classifier, Turns, measure_uturns, uturn_levels
 from diffclaims.monitor.window import Window
 from diffclaims.problem.arguments import checked
@@ -141,6 +142,7 @@ class Monitor:
         self._from: int | None = None
         self._seen = -1
         self._pool: Pool | None = None
+        self._trace: Trace | None = None
         self._uturns = uturns
         self._turns: Turns | None = None
         self._levels: Floats | None = None
@@ -321,6 +323,8 @@ class Monitor:
                 info["labels_matter"][name] = labelled and asked.labels_matter(float(found[len(found) // 2]))
                 measured = asked.losses(found, self.seed, labelled=labelled)
                 arrays |= {f"{name}_{key}": values for key, values in measured.items()}
+                self._trace = self._trace or Trace(self.data)
+                arrays[f"{name}_trace"] = self._trace.answers(asked, labelled=labelled)
                 info["weights"].append(name)
                 costs["losses"] += self._clock() - began
                 if with_samples and self._pool is not None:
