@@ -17,7 +17,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.monitor.about import Identity, beginning, describe
 from diffclaims.monitor.ask import Asked, askable
 from diffclaims.monitor.callbacks import Watch, hf_callback, lightning_callback
-from diffclaims.monitor.data import Data
+from diffclaims.monitor.data import MOST, Data
 from diffclaims.monitor.guard import (
     alone,
     averaged,
@@ -70,6 +70,9 @@ class Monitor:
     budget : float
         Share of the time since the start that measuring may take; 1 for no limit. At least one measurement is made
         for each doubling of the time, so that the first are not lost: see `Account.lends`.
+    most : int
+        Samples of a class, of training ones and of held-out ones, that losses are measured on. The time that they
+        take is in proportion; so is what can be told from chance.
     seed : int
         Of the choice of samples and of the noise.
     conditional : bool, optional
@@ -112,6 +115,7 @@ class Monitor:
         held_out: Any = None,
         budget: float = 0.05,
         *,
+        most: int = MOST,
         seed: int = 0,
         conditional: bool | None = None,
         features: Callable[[Floats], ArrayLike] | None = None,
@@ -128,10 +132,11 @@ class Monitor:
         _BUDGET.check("budget", budget)
         _UTURNS.check("uturns", uturns)
         at_least(0).check("seed", seed)
+        at_least(2).check("most", most)
         self.seed, self.conditional, self.device, self.half = seed, conditional, device_of(device), half
         self._features, self._clock = features, clock
         self._log = None if sink is None else log_to(sink)
-        self.data = Data.of(train, held_out, seed)
+        self.data = Data.of(train, held_out, seed, most)
         self._pictures = Pictures.of(images, tuple(self.data.train.x.shape[1:]))
         self._about = describe(self.data, seed, Identity(experiment, training_seed, class_weights))
         self._store = Store(folder)
