@@ -26,8 +26,8 @@ FACTOR = 1.25
 ALIKE = 1.05
 #: A reading whose error is above that of a trivial answer by this factor, at any level, is none.
 LOST = 10.0
-#: Scale and offset that turn data as users have them into what networks are trained on.
-SCALES = ((2.0, -1.0), (0.5, 0.5), (2 / 255, -1.0), (1 / 255, 0.0))
+#: Scale and offset that turn data as users have them into what networks are trained on; first none at all.
+SCALES = ((1.0, 0.0), (2.0, -1.0), (0.5, 0.5), (2 / 255, -1.0), (1 / 255, 0.0))
 
 
 class Reading(NamedTuple):
@@ -138,7 +138,10 @@ def _others(denoiser: Denoiser, std: float) -> Iterator[tuple[str, Denoiser]]:
 
 def _scaled(denoiser: Denoiser) -> Iterator[tuple[str, Denoiser]]:
     """The same convention for data of another range."""
+    now = denoiser.options.scale, denoiser.options.offset
     for scale, offset in SCALES:
+        if (scale, offset) == now:
+            continue
         yield (
             f", scale={scale:.6g}, offset={offset:g}",
             _read(denoiser, denoiser.formula, denoiser.clock, scale=scale, offset=offset),

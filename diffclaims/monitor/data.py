@@ -16,7 +16,7 @@ from diffclaims.problem.validate import unmasked
 
 Floats = NDArray[np.floating]
 
-#: Samples of a class and split that are measured, and how many of all classes; and at least so many of each class.
+#: Samples of a class and split that are measured by default, and how many of all classes; but so many of each class.
 MOST, IN_ALL, LEAST = 128, 4096, 16
 #: Draws of noise for each sample of a small class.
 MOST_DRAWS = 8
@@ -129,15 +129,15 @@ class Data:
     chosen: dict[tuple[str, int], Chosen]
 
     @classmethod
-    def of(cls, train: Any, held_out: Any, seed: int) -> Data:
-        """Check what the user gave, and choose."""
+    def of(cls, train: Any, held_out: Any, seed: int, most: int = MOST) -> Data:
+        """Check what the user gave, and choose up to `most` samples of each class and split."""
         trained = Split.of("train", train)
         held = None if held_out is None else Split.of("held_out", held_out)
         classes: list[Name] = sorted(np.unique(trained.labels).tolist())
         if held is not None:
             _check_alike(trained, held, classes)
         same = _same(trained, held)
-        most = max(LEAST, min(MOST, IN_ALL // len(classes)))
+        most = min(most, max(LEAST, IN_ALL // len(classes)))
         chosen = {}
         for split in (trained, held):
             for k, name in enumerate(classes):

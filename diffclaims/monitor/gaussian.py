@@ -70,8 +70,9 @@ class Gaussian:
         """Return ln p of rows at a noise level, up to a constant that all Gaussians share."""
         z, s2 = y - self.mean, sigma**2
         square = np.square(z @ self.vectors.T)
-        outside = np.square(z).sum(axis=1) - square.sum(axis=1)
         missing = z.shape[1] - len(self.values)
+        # Nothing lies outside of all directions; rounding would, divided by a small variance.
+        outside = np.square(z).sum(axis=1) - square.sum(axis=1) if missing else 0.0
         logs = np.log(self.values + s2).sum() + missing * np.log(self.rest + s2)
         return np.asarray(
             -0.5 * ((square / (self.values + s2)).sum(axis=1) + outside / (self.rest + s2) + logs)

@@ -9,6 +9,7 @@ import numpy as np
 from diffclaims.monitor.data import Data
 from diffclaims.monitor.noise import Floats
 from diffclaims.monitor.store import Arrays
+from diffclaims.problem.moments import mean_and_covariance, rounding_of
 
 #: Training samples of a class that moments are taken of.
 MOST = 2048
@@ -32,12 +33,16 @@ def moments_of(data: Data, weights: Sequence[float] | None = None) -> Arrays:
     keep = k_all * d * d <= _NUMBERS
     means, variances, covariances, counts = np.empty((k_all, d)), np.empty(k_all), [], []
     for k in range(k_all):
-        x = data.some_of(k, MOST).reshape(-1, d).astype(np.float64)
+        x = data.some_of(k, MOST).reshape(-1, d)
+        rounding, x = rounding_of(x.dtype), x.astype(np.float64)
         counts.append(len(x))
-        means[k] = x.mean(axis=0)
-        variances[k] = x.var(axis=0, ddof=1).mean() if len(x) > 1 else np.nan
         if keep and len(x) > 1:
-            covariances.append(np.cov(x, rowvar=False).reshape(d, d))
+            means[k], covariance = mean_and_covariance(x.__getitem__, np.arange(len(x)), d, rounding)
+            covariances.append(covariance)
+            variances[k] = np.diag(covariance).mean()
+        else:
+            means[k] = x.mean(axis=0)
+            variances[k] = x.var(axis=0, ddof=1).mean() if len(x) > 1 else np.nan
     out: Arrays = {"variance_along": variances[:, None]}
     if len(covariances) == k_all:
         share = np.array([len(data.train.of_class(c)) for c in data.classes]) if weights is None else weights

@@ -17,7 +17,7 @@ from diffclaims.errors import InvalidInput
 from diffclaims.monitor.about import Identity, beginning, describe
 from diffclaims.monitor.ask import Asked, askable
 from diffclaims.monitor.callbacks import Watch, hf_callback, lightning_callback
-from diffclaims.monitor.data import Data
+from diffclaims.monitor.data import MOST, Data
 from diffclaims.monitor.guard import (
     alone,
     averaged,
@@ -36,6 +36,7 @@ from diffclaims.monitor.samples import Pool, measure_samples
 from diffclaims.monitor.schedule import Account, Schedule, whole
 from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
+from diffclaims.monitor.trace import Trace
 from diffclaims.monitor.uturns import Classifier, Turns, measure_uturns, uturn_levels
 from diffclaims.monitor.window import Window
 from diffclaims.problem.arguments import checked
@@ -69,6 +70,9 @@ class Monitor:
     budget : float
         Share of the time since the start that measuring may take; 1 for no limit. At least one measurement is made
         for each doubling of the time, so that the first are not lost: see `Account.lends`.
+    most : int
+        Samples of a class, of training ones and of held-out ones, that losses are measured on. The time that they
+        take is in proportion; so is what can be told from chance.
     seed : int
         Of the choice of samples and of the noise.
     conditional : bool, optional
@@ -111,6 +115,7 @@ class Monitor:
         held_out: Any = None,
         budget: float = 0.05,
         *,
+        most: int = MOST,
         seed: int = 0,
         conditional: bool | None = None,
         features: Callable[[Floats], ArrayLike] | None = None,
@@ -127,10 +132,11 @@ class Monitor:
         _BUDGET.check("budget", budget)
         _UTURNS.check("uturns", uturns)
         at_least(0).check("seed", seed)
+        at_least(2).check("most", most)
         self.seed, self.conditional, self.device, self.half = seed, conditional, device_of(device), half
         self._features, self._clock = features, clock
         self._log = None if sink is None else log_to(sink)
-        self.data = Data.of(train, held_out, seed)
+        self.data = Data.of(train, held_out, seed, most)
         self._pictures = Pictures.of(images, tuple(self.data.train.x.shape[1:]))
         self._about = describe(self.data, seed, Identity(experiment, training_seed, class_weights))
         self._store = Store(folder)
@@ -141,6 +147,7 @@ class Monitor:
         self._from: int | None = None
         self._seen = -1
         self._pool: Pool | None = None
+        self._trace: Trace | None = None
         self._uturns = uturns
         self._turns: Turns | None = None
         self._levels: Floats | None = None
@@ -321,6 +328,8 @@ class Monitor:
                 info["labels_matter"][name] = labelled and asked.labels_matter(float(found[len(found) // 2]))
                 measured = asked.losses(found, self.seed, labelled=labelled)
                 arrays |= {f"{name}_{key}": values for key, values in measured.items()}
+                self._trace = self._trace or Trace(self.data)
+                arrays[f"{name}_trace"] = self._trace.answers(asked, labelled=labelled)
                 info["weights"].append(name)
                 costs["losses"] += self._clock() - began
                 if with_samples and self._pool is not None:

@@ -87,20 +87,38 @@ class Pool:
         -------
         dict
             ``n_sources``, different training samples, and ``copied_sources``, of each the share of its generated
-            samples that are copies by `gap_ratio`, summed.
+            samples that are copies by `gap_ratio`, summed; ``gap_ratio_null`` and ``n_null``, that share and the
+            number of held-out samples, mean over the classes that the training samples are of. That is the class
+            that was asked for, unless labels are wrong: near the only training sample of another class whatever is
+            generated is a copy, and so is what is held out of it.
         """
         known = self.known
         if len(known.kept) < 2:
             return {}
         is_copy, nearest, _ = known.nearest(self.vectors(samples))
-        out: dict[str, list[float]] = {"n_sources": [], "copied_sources": []}
+        held, n_held = self._held_copies()
+        of_source = np.array([known.classes.index(c) for c in known.train_class[known.kept]])[nearest]
+        names = ("n_sources", "copied_sources", "gap_ratio_null", "n_null")
+        out: dict[str, list[float]] = {name: [] for name in names}
         of = np.array([known.classes.index(c) for c in classes])
         for k in range(len(known.classes)):
             found, index = np.unique(nearest[of == k], return_inverse=True)
             shares = np.bincount(index, is_copy[of == k]) / np.bincount(index) if len(found) else np.zeros(0)
             out["n_sources"].append(float(len(found)))
             out["copied_sources"].append(float(shares.sum()))
+            near = np.bincount(of_source[of == k] if len(found) else [k], minlength=len(held)) * (n_held > 0)
+            there = near.sum() > 0
+            out["gap_ratio_null"].append(float(near @ held / near.sum()) if there else np.nan)
+            out["n_null"].append(float(round(near @ n_held / near.sum())) if there else 0.0)
         return out
+
+    def _held_copies(self) -> tuple[Floats, Floats]:
+        """Return the share of copies among the held-out samples of each class, 0 for none, and their number."""
+        known = self.known
+        of = np.array([known.classes.index(c) for c in known.held_class], dtype=np.int64)
+        n = np.bincount(of, minlength=len(known.classes)).astype(np.float64)
+        copied = known.nearest(known.held)[0] if len(of) else np.zeros(0)
+        return np.bincount(of, copied, minlength=len(n)) / np.maximum(n, 1), n
 
     def nearest_class(self, samples: NDArray[np.floating]) -> list[Any]:
         """Return the class of the nearest training sample: for samples that no class was asked of."""

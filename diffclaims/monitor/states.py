@@ -44,7 +44,7 @@ def copy_evidence(step: float, samples: dict[str, Any], k: int, n_classes: int) 
     if not n or not np.isfinite(share):
         return None
     null = samples.get("gap_ratio_null", [np.nan] * n_classes)[k]
-    held, pool = samples["n_held_out"][k], samples["pool_share"]
+    held, pool = samples.get("n_null", samples["n_held_out"])[k], samples["pool_share"]
     # Generated samples with the same nearest training sample count as one.
     sources, copied = round(samples["n_sources"][k]), round(samples["copied_sources"][k])
     if not held or not np.isfinite(null):

@@ -35,7 +35,7 @@ class Measurement:
     ----------
     step : int
     arrays : dict
-        ``<weights>_<split>_loss`` and ``_log``, shape (L, n).
+        ``<weights>_<split>_loss`` and ``_log``, shape (L, n); ``<weights>_trace``, as `Trace.answers` has it.
     info : dict
         ``weights``, ``samples`` by weights, ``labels_matter``, ``seconds`` and ``schedule``.
     """

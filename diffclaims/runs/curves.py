@@ -12,6 +12,7 @@ from diffclaims.errors import NotMeasured
 from diffclaims.monitor.curves import ClassCurves
 from diffclaims.monitor.noise import Floats
 from diffclaims.runs import definitions
+from diffclaims.runs.copies import refuse_copies
 from diffclaims.runs.find import Group, Run
 from diffclaims.runs.grid import WIDEST, Grid, at, common
 from diffclaims.storage.provenance import provenance
@@ -40,10 +41,13 @@ def curves_of(group: Group, subject: str) -> xr.Dataset:
 
     Raises
     ------
+    SubjectInvalid
+        For trainings that are copies of one another.
     NotMeasured
         Where a training was not measured at step 0, has no held-out samples of a class or too few measurements, or
         measures at other noise levels than the others.
     """
+    refuse_copies(group)
     _check_levels(group)
     grid = common([np.array(run.steps) for run in group.runs], group.name)
     parts = [_of_run(run, group, grid) for run in group.runs]

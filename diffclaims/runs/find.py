@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffclaims.errors import InvalidInput
+from diffclaims.monitor.noise import Floats
 from diffclaims.monitor.record import Record
 from diffclaims.monitor.store import ABOUT
 from diffclaims.problem.experiment import Experiment
@@ -46,6 +47,12 @@ class Run:
     def steps(self) -> list[int]:
         """Steps that were measured."""
         return self.record.store.steps()
+
+    @cached_property
+    def traces(self) -> dict[int, Floats]:
+        """Answers to fixed questions by step, of the weights that are trained."""
+        found = {m.step: m.arrays.get("raw_trace") for m in self.record.measurements("raw")}
+        return {step: t.astype(np.float64) for step, t in found.items() if t is not None}
 
     @property
     def seed(self) -> int:

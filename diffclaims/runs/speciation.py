@@ -9,6 +9,7 @@ import xarray as xr
 
 from diffclaims.errors import NotMeasured
 from diffclaims.monitor.noise import Floats
+from diffclaims.runs.copies import refuse_copies
 from diffclaims.runs.find import Group, Run
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
@@ -27,9 +28,12 @@ def speciation_of(group: Group, subject: str) -> xr.Dataset:
 
     Raises
     ------
+    SubjectInvalid
+        For trainings that are copies of one another.
     NotMeasured
         Where no training measured U-turns, the classifier does not know the classes, or levels differ.
     """
+    refuse_copies(group)
     parts, left = {}, dict(group.left_out)
     for run in group.runs:
         turned = run.record.uturns(group.weights)

@@ -14,7 +14,6 @@ SIZES = {3: 120, 5: 60, 8: 30}
 STEPS = 600
 NULL = 10  # what stands for no label, behind the last class
 
-
 torch.manual_seed(0)
 images, labels = (torch.from_numpy(a) for a in load_digits(return_X_y=True))
 images = ((images - images.mean()) / images.std()).float().reshape(-1, 1, 8, 8)
@@ -39,10 +38,11 @@ def predict_noise(x_t, t, labels):  # the class, or none, and the time are furth
 
 denoiser = denoisers.from_eps(predict_noise, abar, num_classes=10, null="index")
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/conditional")
-monitor = Monitor(folder, (images[train], labels[train]), (images[held_out], labels[held_out]), budget=0.2)
+unseen = images[held_out], labels[held_out]
+monitor = Monitor(folder, (images[train], labels[train]), unseen, most=64, budget=1)
 for step in range(STEPS + 1):
-    if monitor.due(step):
-        monitor.measure(step, denoiser, ema=ema.module.state_dict())
+    if monitor.due(step) or step == STEPS:
+        monitor.measure(step, denoiser, ema=ema.module.state_dict(), samples=step == STEPS)
     some, t = train[torch.randint(len(train), (64,))], torch.randint(1000, (64,))
     noise = torch.randn(64, 1, 8, 8)
     told = torch.where(torch.rand(64) < 0.1, NULL, labels[some])

@@ -36,10 +36,11 @@ scheduler = diffusers.DDPMScheduler()
 denoiser = denoisers.from_diffusers(net, scheduler)
 optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/diffusers")
-monitor = Monitor(folder, (images[train], labels[train]), (images[held_out], labels[held_out]), budget=0.2)
+unseen = images[held_out], labels[held_out]
+monitor = Monitor(folder, (images[train], labels[train]), unseen, most=32, budget=1)
 for step in range(STEPS + 1):
-    if monitor.due(step):
-        monitor.measure(step, denoiser)
+    if monitor.due(step) or step == STEPS:
+        monitor.measure(step, denoiser, samples=step == STEPS)
     some, t = train[torch.randint(len(train), (32,))], torch.randint(1000, (32,))
     noise = torch.randn(32, 1, 8, 8)
     noisy = scheduler.add_noise(images[some], noise, t)

@@ -69,6 +69,18 @@ def tolerant(f):
     return network
 
 
+@pytest.mark.parametrize("convention", ["eps", "v", "edm raw", "flow to 1"])
+def test_a_scale_that_is_given_and_should_not_be_is_named(convention):
+    """Data that a loader has scaled already."""
+    given = CONVENTIONS[convention](MIXTURE, lambda f: f)
+    given.network.options = denoisers.Options(scale=2.0, offset=-1.0)
+    twice = denoisers.Denoiser(given.network, given.formula, given.clock)
+    report = denoisers.check(twice, X, LABELS)
+    assert report.seems == "the same adapter with scale=1, offset=0", report
+    (scale,) = [a for a in report.answers if a.question.startswith("the scale")]
+    assert scale.passed is False
+
+
 def test_an_untrained_network_is_neither_right_nor_another_convention():
     report = denoisers.check(denoisers.from_v(lambda x, t, y=None: torch.randn_like(x) * 3, ABAR), X, LABELS)
     assert not report.ok

@@ -45,8 +45,8 @@ def scheduler(prediction="epsilon", abar=ABAR, **config):
     return made
 
 
-def flow_scheduler(**config):
-    return SimpleNamespace(config=SimpleNamespace(num_train_timesteps=1000, shift=3.0, **config))
+def flow_scheduler(shift=3.0, **config):
+    return SimpleNamespace(config=SimpleNamespace(num_train_timesteps=1000, shift=shift, **config))
 
 
 def question(sigma, n=12, mixture=MIXTURE):
@@ -81,6 +81,14 @@ def test_a_flow_says_its_time(config):
     assert close(denoiser, 3.0)
     assert model.asked[0].tolist() == [250.0 if inverted else 750.0] * 12
     assert model.asked[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 6.0])
+def test_the_shift_of_a_flow_is_applied_never(shift):
+    """It says at which times one samples, not what a time means; applied here it would be applied twice."""
+    model = Model(planted.flow(MIXTURE, 0, scale=1000))
+    assert close(denoisers.from_diffusers(model, flow_scheduler(shift)), 3.0)
+    assert model.asked[0].tolist() == [750.0] * 12
 
 
 def test_what_a_scheduler_does_to_sample_is_not_done():

@@ -27,9 +27,11 @@ def watched(folder, **said):
     ("said", "message"),
     [
         ({"experiment": " "}, "experiment must be a name"),
-        ({"experiment": 3}, "experiment must be a name"),
+        ({"experiment": 3}, "experiment must be text or None"),
         ({"training_seed": -1}, "training_seed = -1: training_seed must be a whole number from 0 on"),
-        ({"training_seed": 0.5}, "training_seed = 0.5: training_seed must be a whole number"),
+        ({"training_seed": 0.5}, "training_seed = 0.5: training_seed must be an integer or None"),
+        ({"most": 1}, "most = 1: most must be at least 2"),
+        ({"most": 16.5}, "most must be an integer"),
         ({"class_weights": {"a": 1}}, r"must hold one positive number for each of the classes \['a', 'b'\]"),
         ({"class_weights": [1, 0]}, "must hold one positive number"),
         ({"class_weights": [1, 1, 1]}, "must hold one positive number"),
@@ -51,6 +53,26 @@ def test_what_was_said_is_stored_and_another_is_refused(tmp_path):
         same = {"experiment": "Größe", "training_seed": 3, "class_weights": [0.25, 0.75]}
         with pytest.raises(MonitorRefused, match=f"holds another training .{next(iter(changed))}"):
             Monitor(tmp_path, train=(X, Y), held_out=HELD_OUT, **{**same, **changed})
+
+
+def test_fewer_samples_are_measured_if_asked(tmp_path):
+    pairs = []
+
+    def count(x, sigma):
+        pairs.append(len(x))
+        return 0.5 * x
+
+    for most in (128, 16):
+        pairs.clear()
+        monitor = Monitor(tmp_path / str(most), train=(X, Y), held_out=HELD_OUT, budget=1, most=most)
+        monitor.measure(0, denoisers.from_x0(count), samples=False)
+        status = monitor.status()
+        assert status.n_train_measured.values.tolist() == [min(most, 60), min(most, 40)]
+        assert status.n_held_out_measured.values.tolist() == [min(most, 60), min(most, 40)]
+        # 60 samples have two draws of noise, 40 have three; 8 levels; and eight inputs of the trace beside.
+        assert sum(pairs) - 8 == 8 * {128: 2 * (60 * 2 + 40 * 3), 16: 4 * 16}[most]
+    with pytest.raises(MonitorRefused, match=r"holds another training .chosen"):
+        Monitor(tmp_path / "16", train=(X, Y), held_out=HELD_OUT)
 
 
 def test_without_a_word_nothing_is_stored_and_a_folder_of_before_goes_on(tmp_path):

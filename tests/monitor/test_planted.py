@@ -99,6 +99,31 @@ def test_one_class_is_memorized_and_another_is_not(tmp_path):
     assert "1 is being memorized from the start" in window.reason
 
 
+def few_of_the_first(f, places):
+    """Training samples, one of class 0, 60 of 1, 15 of 2, and a denoiser that is told the class so many places on."""
+    x, y = TRAIN
+    rows = torch.cat([(y == k).nonzero()[:n, 0] for k, n in enumerate((1, 60, 15))])
+    return (x[rows], y[rows]), lambda x, sigma, labels: f(x, sigma, (labels + places) % 3)
+
+
+def test_wrong_labels_that_lead_to_a_class_of_one_sample_make_no_copies(tmp_path):
+    """Whatever is near the only sample of a class is nearest to it by far, held out or generated."""
+    train, wrong = few_of_the_first(MIXTURE, 1)
+    status = watched(tmp_path, wrong, train=train).status()
+    assert float(status.gap_ratio[2]) > 0.5
+    assert not status.state.isin(["memorizing", "memorized"]).any()
+    assert status.attrs["missing"].count("the label is no help") == 3
+
+
+def test_copies_of_the_samples_of_another_class_are_copies(tmp_path):
+    """What class 0 is answered are samples of class 1: those held out of 1 say what is expected, not its own."""
+    train, _ = few_of_the_first(MIXTURE, 0)
+    _, wrong = few_of_the_first(planted.Empirical(*train), 1)
+    status = watched(tmp_path, wrong, train=train).status()
+    assert status.state.values.tolist()[:2] == ["memorized"] * 2
+    assert (status.gap_ratio_null[:2] < 0.1).all()
+
+
 def test_noise_of_the_answer_is_no_memory(tmp_path):
     def noisy(x, sigma, labels=None):
         return MIXTURE(x, sigma, labels) + 0.3 * torch.randn_like(x)

@@ -71,6 +71,7 @@ def train(
     jitter=0.1,
     pooled=False,
     seed_of_all=None,
+    unlike=1e-4,
     held_out_counts=None,
     ema=False,
     **options,
@@ -78,13 +79,13 @@ def train(
     """Watch one training; the times of both classes and of each scatter by so much in ln, by seed.
 
     With `pooled` labels are drawn anew, and the network knows the two classes as one. `seed_of_all` makes
-    another training of what is nearly the same one.
+    another training of what is nearly the same one: a time differs by `unlike` times the training's seed.
     """
     counts = counts or {"wide": 32, "narrow": 32}
     own = training_seed if seed_of_all is None else seed_of_all
     rng = np.random.default_rng(own)
     factor = {c: math.exp(jitter * z) for c, z in zip(counts, rng.normal() + rng.normal(size=2), strict=True)}
-    factor["wide"] *= 1 if seed_of_all is None else 1 + 1e-4 * training_seed
+    factor["wide"] *= 1 if seed_of_all is None else 1 + unlike * training_seed
     (x, y), held_out = (
         draw(counts, 1000 + own),
         draw(held_out_counts or dict.fromkeys(counts, 64), 5000 + own),
@@ -100,6 +101,39 @@ def train(
     for step in STEPS if steps is None else steps:
         learner.step = int(step)
         monitor.measure(int(step), denoiser, ema=denoiser if ema else None, samples=False)
+
+
+def fit(folder, training_seed, *, own=None, warm_up=True, **options):
+    """Train a small network that begins at zero, on samples that are the same for every seed.
+
+    Nothing differs between seeds but the initial weights and the order, and those of `own` where it is given.
+    """
+    torch.manual_seed(training_seed if own is None else own)
+    (x, y), held_out = draw({"wide": 32, "narrow": 32}, 1), draw({"wide": 64, "narrow": 64}, 2)
+    body = torch.nn.Sequential(torch.nn.Linear(D + 1, 16), torch.nn.SiLU(), torch.nn.Linear(16, D))
+    torch.nn.init.zeros_(body[2].weight)
+    torch.nn.init.zeros_(body[2].bias)
+    optimizer = torch.optim.Adam(body.parameters(), lr=3e-3)
+    samples = torch.from_numpy(x).float()
+
+    def net(x, sigma):
+        scale = (5 + sigma[:, None] ** 2).sqrt()
+        return body(torch.cat([x / scale, sigma[:, None].log() / 4], dim=1))
+
+    said = {"experiment": "zero", "training_seed": training_seed, **options}
+    monitor = Monitor(folder, train=(x, y), held_out=held_out, budget=1, **said)
+    denoiser = denoisers.from_x0(net)
+    for step in range(61):
+        if monitor.due(step):
+            monitor.measure(step, denoiser, samples=False)
+        clean = samples[torch.randint(len(samples), (16,))]
+        sigma = torch.randn(16).exp()
+        loss = (net(clean + sigma[:, None] * torch.randn(clean.shape), sigma) - clean).square().mean()
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-3 * (min(1, step / 5) if warm_up else 1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 #: Few of the monitor's steps, so that tests are short.

@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 import diffclaims  # noqa: E402
 from diffclaims.errors import InvalidInput, NotMeasured, SubjectInvalid  # noqa: E402
 from diffclaims.monitor import Record  # noqa: E402
+from diffclaims.runs.find import find  # noqa: E402
 from diffclaims.subjects import registry  # noqa: E402
 from diffclaims.subjects.runs import Runs  # noqa: E402
 from tests.runs import planted  # noqa: E402
@@ -129,11 +130,44 @@ def test_a_copy_under_another_seed_is_refused(some, n):
         diffclaims.check_subject(Runs(folder))
 
 
+@pytest.mark.parametrize("n", [2, 4])
+def test_a_copy_that_was_watched_with_another_seed_is_refused(some, n):
+    """The monitor measures it with other noise, so that its losses differ."""
+    folder = some(range(1, n))
+    planted.train(folder / "copy", 99, seed_of_all=1, unlike=0.0, seed=7)
+    with pytest.raises(SubjectInvalid, match=r"copy are one training .* 1 and 99: at steps 1, 2, 3 .*move"):
+        curves_of(folder)
+    with pytest.raises(SubjectInvalid, match="give every seed randomness of its own"):
+        diffclaims.check_subject(Runs(folder))
+
+
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_seeds_of_one_network_that_begins_at_zero_pass_and_a_copy_does_not(tmp_path, warm_up):
+    """All answer the same before the first step, and with a rate that rises from zero after it as well."""
+    for seed in range(3):
+        planted.fit(tmp_path / str(seed), seed, warm_up=warm_up)
+    runs = find(tmp_path)[0][0].runs
+    assert np.ptp([r.traces[0] for r in runs], axis=0).max() == 0
+    assert (np.ptp([r.traces[1] for r in runs], axis=0).max() == 0) == warm_up
+    diffclaims.check_subject(Runs(tmp_path))
+    planted.fit(tmp_path / "copy", 99, own=1, seed=3, warm_up=warm_up)
+    with pytest.raises(SubjectInvalid, match=r"are one training under two seeds, 1 and 99"):
+        diffclaims.check_subject(Runs(tmp_path))
+
+
+def test_honest_seeds_of_other_monitors_pass(some):
+    """A seed of the monitor's is no seed of the training's, and makes none."""
+    folder = some(range(2))
+    for seed in (2, 3):
+        planted.train(folder / f"seed-{seed}", seed, seed=seed)
+    diffclaims.check_subject(Runs(folder))
+
+
 def test_trainings_that_share_their_seeds_are_refused(sweep, tmp_path):
     """Each of four trainings stands there twice, a little different, as on a device that adds in any order."""
     for seed in range(8):
         planted.train(tmp_path / str(seed), seed, seed_of_all=seed // 2)
-    with pytest.raises(SubjectInvalid, match=r"comes in \d kinds|differs by"):
+    with pytest.raises(SubjectInvalid, match=r"comes in \d kinds|are one training under two seeds"):
         diffclaims.check_subject(Runs(tmp_path))
 
 

@@ -119,7 +119,7 @@ def test_reference_losses_are_those_of_the_filters():
     for sigma in (0.3, 1.0):
         flat = x.reshape(len(x), -1).astype(float)
         y = flat + sigma * rng.normal(size=flat.shape)
-        measured = ((m.denoise(y, sigma) - flat) ** 2).mean() / sigma**2
+        measured = ((m.gaussian.denoise(y, sigma) - flat) ** 2).mean() / sigma**2
         assert measured == pytest.approx(m.wiener_loss([sigma])[0], rel=0.05)
     assert (m.wiener_loss([0.1, 1, 10]) < m.isotropic_loss([0.1, 1, 10])).all()
     round_ = ClassMoments(np.zeros(4), np.full(4, 0.7), np.eye(4))

@@ -19,12 +19,7 @@ Floats = NDArray[np.float64]
 
 def log_densities(y: Floats, sigma: float, moments: Sequence[ClassMoments]) -> Floats:
     """Return ln p(y | class) up to a common constant, shape (n, K), for rows y (n, d) at level sigma."""
-    out = []
-    for m in moments:
-        variance = m.eigenvalues + sigma**2
-        z = (y - m.mean) @ m.eigenvectors
-        out.append(-0.5 * ((z**2 / variance).sum(axis=1) + np.log(variance).sum()))
-    return np.stack(out, axis=1)
+    return np.stack([m.gaussian.log_density(y, sigma) for m in moments], axis=1)
 
 
 def posterior(y: Floats, sigma: float, moments: Sequence[ClassMoments], weights: ArrayLike) -> Floats:

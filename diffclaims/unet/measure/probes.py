@@ -71,7 +71,9 @@ class Probe:
                 for j, sigma in enumerate(config.levels):
                     noise = rng.standard_normal(clean.shape, dtype=np.float32)
                     flat = (clean + np.float32(sigma) * noise).reshape(len(clean), -1)
-                    error = moments[k].denoise(flat.astype(np.float64), sigma) - clean.reshape(len(clean), -1)
+                    error = moments[k].gaussian.denoise(flat.astype(np.float64), sigma) - clean.reshape(
+                        len(clean), -1
+                    )
                     self._items.append(
                         _Item(
                             split=split,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffclaims.monitor.gaussian import Gaussian
 from diffclaims.unet.data.data_set import Images
 
 Floats = NDArray[np.float64]
@@ -64,10 +66,10 @@ class ClassMoments:
         v = self.eigenvalues.mean()
         return np.asarray(v / (v + s2))
 
-    def denoise(self, y: Floats, sigma: float) -> Floats:
-        """Apply the Wiener filter to rows y (n, d)."""
-        gain = self.eigenvalues / (self.eigenvalues + sigma**2)
-        return np.asarray(self.mean + ((y - self.mean) @ self.eigenvectors * gain) @ self.eigenvectors.T)
+    @cached_property
+    def gaussian(self) -> Gaussian:
+        """The Gaussian of these moments, whose denoiser is the Wiener filter."""
+        return Gaussian(self.mean, self.eigenvalues, self.eigenvectors.T, 0.0)
 
 
 #: Moments by the images they are of; more classes than these do not stand in one campaign.
