@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
@@ -33,13 +33,13 @@ from diffclaims.monitor.noise import levels
 from diffclaims.monitor.pictures import Pictures
 from diffclaims.monitor.record import Record
 from diffclaims.monitor.samples import Pool, measure_samples
-from diffclaims.monitor.schedule import Account, Schedule, whole
+from diffclaims.monitor.schedule import Account, Schedule
 from diffclaims.monitor.sinks import log_to
 from diffclaims.monitor.store import Arrays, Measurement, MonitorRefused, Store
 from diffclaims.monitor.trace import Trace
 from diffclaims.monitor.uturns import Classifier, Turns, measure_uturns, uturn_levels
 from diffclaims.monitor.window import Window
-from diffclaims.problem.arguments import checked
+from diffclaims.problem.arguments import Seed, checked
 from diffclaims.problem.names import Name
 from diffclaims.problem.validate import Limit, at_least
 
@@ -50,6 +50,10 @@ WRONG_LABELS = 2
 _BUDGET = Limit(
     "lie above 0 and at most at 1", lambda v: 0 < v <= 1, "give a share of the time, for instance 0.05"
 )
+Budget = Annotated[float, _BUDGET]
+Step = Annotated[
+    int, Limit("be a whole number from 0 on", lambda v: v >= 0, "count the steps of the optimizer")
+]
 _UTURNS = Limit(
     "be True, False or a function of samples", lambda v: callable(v) or isinstance(v, bool), "give True"
 )
@@ -113,10 +117,10 @@ class Monitor:
         folder: str | os.PathLike[str],
         train: Any,
         held_out: Any = None,
-        budget: float = 0.05,
+        budget: Budget = 0.05,
         *,
-        most: int = MOST,
-        seed: int = 0,
+        most: Annotated[int, at_least(2)] = MOST,
+        seed: Seed = 0,
         conditional: bool | None = None,
         features: Callable[[Floats], ArrayLike] | None = None,
         device: Any = None,
@@ -127,12 +131,8 @@ class Monitor:
         experiment: str | None = None,
         training_seed: int | None = None,
         class_weights: Mapping[Name, float] | ArrayLike | None = None,
-        uturns: bool | Classifier = False,
+        uturns: Annotated[bool | Classifier, _UTURNS] = False,
     ) -> None:
-        _BUDGET.check("budget", budget)
-        _UTURNS.check("uturns", uturns)
-        at_least(0).check("seed", seed)
-        at_least(2).check("most", most)
         self.seed, self.conditional, self.device, self.half = seed, conditional, device_of(device), half
         self._features, self._clock = features, clock
         self._log = None if sink is None else log_to(sink)
@@ -158,7 +158,7 @@ class Monitor:
         return Record(self._store)
 
     @checked
-    def due(self, step: int) -> bool:
+    def due(self, step: Step) -> bool:
         """Whether to measure now.
 
         Parameters
@@ -179,7 +179,7 @@ class Monitor:
     @checked
     def measure(
         self,
-        step: int,
+        step: Step,
         denoiser: Denoiser | Any,
         ema: Any = None,
         *,
@@ -277,7 +277,7 @@ class Monitor:
         self._go_on(int(state["step"]) + 1)
 
     def _see(self, step: int) -> None:
-        step = whole(step)
+        step = int(step)  # a NumPy integer is none of JSON's
         if self._from is None:
             self._go_on(step)
         elif self._from > step:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
-from diffclaims.errors import InvalidInput
 
 #: Steps of the grid for each factor of ten in steps.
 PER_DECADE = 10
@@ -177,16 +174,3 @@ class Schedule:
 def _on_grid(step: int) -> int:
     """Return the last step of the grid up to some step."""
     return int(GRID[np.searchsorted(GRID, step, side="right") - 1])
-
-
-def whole(step: Any) -> int:
-    """Return a step as an integer, from 0 on."""
-    try:
-        found = operator.index(step)
-    except TypeError:
-        found = -1
-    if found < 0:
-        raise InvalidInput.of(
-            "step", step, "be a whole number from 0 on", "give the steps of the optimizer so far"
-        )
-    return found

@@ -31,7 +31,7 @@ def watched(folder, **said):
         ({"training_seed": -1}, "training_seed = -1: training_seed must be a whole number from 0 on"),
         ({"training_seed": 0.5}, "training_seed = 0.5: training_seed must be an integer or None"),
         ({"most": 1}, "most = 1: most must be at least 2"),
-        ({"most": 16.5}, "most must be an integer"),
+        ({"most": 16.5}, "most must be at least 2"),
         ({"class_weights": {"a": 1}}, r"must hold one positive number for each of the classes \['a', 'b'\]"),
         ({"class_weights": [1, 0]}, "must hold one positive number"),
         ({"class_weights": [1, 1, 1]}, "must hold one positive number"),
