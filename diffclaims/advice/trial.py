@@ -162,15 +162,29 @@ def gain(found: xr.Dataset, arm: str = ADVISED, against: str = OWN, measure: str
     return out.where(changed.drop_vars("arm", errors="ignore"))
 
 
+def opened(found: xr.Dataset) -> Share:
+    """Count the windows that advised weights opened, of those that are closed with the data's own.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        Kind "trial". Where the advice changes no image there is no pair.
+    """
+    before, after = (found["width"].sel(arm=a) for a in (OWN, ADVISED))
+    votes = np.where(after.values > 0, 1.0, -1.0)
+    changed = gain(found).notnull().transpose(*before.dims).values
+    return Share.of(np.where(changed & (before.values <= 0), votes, np.nan).ravel())
+
+
 def sentence(found: xr.Dataset | None) -> str:
     """Return in one sentence what the trainings said of advised weights, or that none are stored."""
     if found is None:
         return "Whether trainings with advised weights have wider windows is not known here: they are not tried yet."
-    wider = gain(found).values.ravel()
-    share, (middle, low, high) = Share.of(wider), median(wider)
-    before, after = ((found["width"].sel(arm=a).values > 0).sum() for a in (OWN, ADVISED))
+    share, open_now = Share.of(gain(found).values.ravel()), opened(found)
+    nearer, low, high = mean(gain(found, measure="depth").values.ravel())
     return (
         f"Wider windows by advised weights: {share.verdict} by U-Nets trained for it on long-tailed digits (wider in "
-        f"{share.k} of {share.n}, narrower in {share.against}; open in {before} before and {after} after; ln of end "
-        f"over start changes by {middle:+.2f} [{low:+.2f}, {high:+.2f}])."
+        f"{share.k} of {share.n}, narrower in {share.against}); open where they were closed: {open_now.verdict} "
+        f"({open_now.k} of {open_now.n}). Their best moment is nearer to an open window by {nearer:+.2f} "
+        f"[{low:+.2f}, {high:+.2f}]; below 0 it is farther."
     )

@@ -277,9 +277,9 @@ def _opened(found: xr.Dataset) -> list[str]:
     """Of the pairs that are closed with the data's own weights, how many are open with others."""
     if not {OWN, ADVISED} <= set(found["arm"].values.tolist()):
         return []
-    before, after = (found["width"].sel(arm=a).values.ravel() for a in (OWN, ADVISED))
-    closed = before <= 0
-    share = trial.Share.of(np.where(closed & ~np.isnan(after), np.where(after > 0, 1.0, -1.0), np.nan))
+    share = trial.opened(found)
+    widths = (found["width"].sel(arm=a).where(trial.gain(found).notnull()) for a in (OWN, ADVISED))
+    before, after = (w.transpose("design", "seed").values for w in widths)
     shut = int(((before > 0) & (after <= 0)).sum())
     return [
         f"Closed before in {share.n}; of these open after in {share.k} [{share.low:.2f}, {share.high:.2f}]: "

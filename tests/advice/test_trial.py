@@ -61,10 +61,14 @@ def made(own, advised, n=((70, 20, 10), (50, 30, 20))):
     """A trial of one design, a seed for each value."""
     seeds = np.arange(len(own))
     widths = np.stack([own, advised], axis=-1)[None]
-    counts = np.broadcast_to(np.array(n, dtype=float), (1, len(seeds), 2, 3))
+    counts = np.tile(np.array(n, dtype=float), (1, len(seeds), 1, 1))
     each = ("design", "seed", "arm")
     return xr.Dataset(
-        {"width": (each, widths), "depth": (each, widths / 10), "n_train": ((*each, "place"), counts)},
+        {
+            "width": (each, widths),
+            "depth": (each, np.clip(widths, -1, 1) / 10),
+            "n_train": ((*each, "place"), counts),
+        },
         {"design": ["a"], "seed": seeds, "arm": ["own", "advised"]},
     )
 
@@ -72,10 +76,19 @@ def made(own, advised, n=((70, 20, 10), (50, 30, 20))):
 def test_the_sentence_says_what_came_out():
     worse = trial.sentence(made([0.5] * 9, [-INF] * 9))
     assert "contradicted" in worse
-    assert "wider in 0 of 9, narrower in 9; open in 9 before and 0 after" in worse
+    assert "wider in 0 of 9, narrower in 9" in worse
+    assert "open where they were closed: undecided (0 of 0)" in worse
     better = trial.sentence(made([-INF] * 9, [0.2] * 9))
     assert "supported" in better
-    assert "open in 0 before and 9 after" in better
+    assert "open where they were closed: supported (9 of 9)" in better
+    assert "nearer to an open window by +0.05 [+0.05, +0.05]" in trial.sentence(made([0.5] * 9, [1.0] * 9))
+
+
+def test_a_pair_without_a_change_opens_nothing():
+    found = made([-INF] * 4, [-INF] * 4)
+    found["n_train"][:, :2, 1] = found["n_train"][:, :2, 0].values
+    share = trial.opened(found)
+    assert (share.k, share.n, share.against) == (0, 2, 2)
 
 
 def test_advice_that_changes_nothing_is_not_judged():
