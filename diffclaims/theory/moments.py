@@ -25,6 +25,8 @@ STEP = 0.25
 THIN = 0.05
 #: So few moments of a smooth activation are averaged one by one.
 FEW = 10
+#: So many spacings of knots away a field is far.
+FAR = 20_000
 #: Tables reach as far as a power of this.
 GROWTH = 1.25
 
@@ -36,9 +38,11 @@ def class_moments(
     distinct, where = np.unique(theta, return_inverse=True)
     # A smoothed activation varies over the width of what smooths it, at least the noise.
     spacing = float(np.sqrt(model.signal * variance + model.noise)) / (KNOTS * n_normal)
-    if distinct.size > FEW and _smooth(model) and model.signal * variance > THIN**2:
+    reach = _rounded_up(float(np.abs(distinct[[0, -1]]).max())) if distinct.size > FEW else np.inf
+    # Far fields would need a long grid, of which few points are asked.
+    near = reach < FAR * spacing
+    if near and _smooth(model) and model.signal * variance > THIN**2:
         # Few lengths, so that other mixtures find what one has left.
-        reach = _rounded_up(float(np.abs(distinct[[0, -1]]).max()))
         table = _moments_between(reach, variance, model.diffusion_time, str(model.activation), n_normal)(
             distinct
         )
