@@ -19,6 +19,7 @@ from diffclaims import (
     Role,
     Space,
     effects,
+    pairs,
     space,
 )
 
@@ -65,11 +66,17 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
 
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
-    """Pairs on real data where the class of higher variance has at least nine tenths of the samples."""
+    """Pairs on real data where the class of higher variance has at least nine tenths of the samples.
+
+    Not pairs that are made to be judged together.
+    """
+    together = pairs.pooled(experiments)
     return [
         Case(name=name, experiments={"pair": e}, params={"ahead": int(e.mixture.class_variance.argmax())})
         for name, e in experiments.items()
-        if e.mixture.n_classes == 2 and e.mixture.weights[e.mixture.class_variance.argmax()] >= NINE_TENTHS
+        if e.mixture.n_classes == 2
+        and e.mixture.weights[e.mixture.class_variance.argmax()] >= NINE_TENTHS
+        and name not in together
     ]
 
 

@@ -44,9 +44,12 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
 
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:
-    """All pairs of many classes; a pair that stands alone, where there are no others or its variances are equal."""
+    """All pairs of many classes; a pair that stands alone, where there are no others or its variances are equal.
+
+    Not pairs of a design, which is made to be judged as a whole.
+    """
     cases = pairs.select(experiments)
-    pooled = {name for case in cases for name in case.experiments}
+    pooled = pairs.pooled(experiments) | {name for case in cases for name in case.experiments}
     for name, e in experiments.items():
         m = e.mixture
         if name in pooled or m.n_classes != 2 or not pairs.balanced(e):

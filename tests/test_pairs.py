@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from diffclaims.api import pairs as api_pairs
 from diffclaims.api.case import Role
-from diffclaims.api.claim import load_claims
+from diffclaims.api.claim import chosen_claims, load_claims
 from diffclaims.api.outcome import Effect, Outcome
 from diffclaims.api.pairs import Draws, Estimate, Pairs, effect, order_effects, partial, select
 from diffclaims.api.verdict import Verdict
@@ -336,3 +337,38 @@ def test_few_repetitions_run_and_are_reported(monkeypatch):
     assert "trained in pairs" in pair_rates.report(found)
     with pytest.raises(InvalidInput, match="be 100 or more"):
         pair_rates.pair_rates(10)
+
+
+class TestDesigns:
+    """Pairs at the same several weights are judged together; one that may have been picked is a case of its own."""
+
+    MODEL = RandomFeatures(psi_p=8, psi_n=4, diffusion_time=0.05)
+
+    def at(self, names, weights):
+        return {
+            f"{''.join(names)}-{w}": Experiment(
+                mixture=GaussianMixture([w, 1 - w], [2.0, 1.0], classes=list(names)),
+                model=self.MODEL,
+                data="images",
+            )
+            for w in weights
+        }
+
+    def test_three_pairs_at_the_same_weights_are_one(self):
+        asked = {**self.at("ab", (0.1, 0.5)), **self.at("cd", (0.1, 0.5)), **self.at("ae", (0.5, 0.1))}
+        assert api_pairs.pooled(asked) == set(asked)
+        cases = [
+            name
+            for claim in chosen_claims(
+                ["variance-order", "two-phases", "bias-before-best", "uneven-memorization"]
+            )
+            for name in (c.name for c in claim.select(asked))
+        ]
+        assert cases == []
+
+    @pytest.mark.parametrize("other", [("ae", (0.5, 0.2)), ("ae", (0.5,)), ("ab", (0.1, 0.5))])
+    def test_two_pairs_or_other_weights_are_not(self, other):
+        asked = {**self.at("ab", (0.1, 0.5)), **self.at("cd", (0.1, 0.5)), **self.at(*other)}
+        assert api_pairs.pooled(asked) == set()
+        (claim,) = chosen_claims(["two-phases"])
+        assert claim.select(asked)

@@ -11,6 +11,9 @@ from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.problem.names import word
 
+#: So many pairs at the same weights are a design; fewer may each have been picked.
+FEWEST_OF_DESIGN = 3
+
 
 @checked
 def select(experiments: Mapping[str, Experiment], **more: object) -> list[Case]:
@@ -63,8 +66,19 @@ def lone(name: str, experiments: Mapping[str, Experiment]) -> bool:
 
 
 def pooled(experiments: Mapping[str, Experiment]) -> set[str]:
-    """Names of the pairs of which none is missing: they are made to be judged together, with few seeds each."""
-    return {name for members in _complete_sets(experiments) for name in members}
+    """Names of the pairs that are made to be judged together, with few seeds each.
+
+    They are those of which none is missing, and those of a design: `FEWEST_OF_DESIGN` pairs or more, all at the same
+    several weights, equal ones among them.
+    """
+    complete = {name for members in _complete_sets(experiments) for name in members}
+    designs: dict[tuple[float, ...], list[dict[str, Experiment]]] = {}
+    for group in by_weights(experiments).values():
+        if len(group) > 1 and any(balanced(e) for e in group.values()):
+            weights = sorted(round(float(w), 2) for e in group.values() for w in e.mixture.weights)
+            designs.setdefault(tuple(weights), []).append(group)
+    several = [groups for groups in designs.values() if len(groups) >= FEWEST_OF_DESIGN]
+    return complete | {name for groups in several for group in groups for name in group}
 
 
 def balanced(experiment: Experiment) -> bool:

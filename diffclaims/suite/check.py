@@ -25,7 +25,7 @@ from diffclaims.suite.runner import Row, Runner
 def check(
     subject: Subject | str,
     *,
-    claims: Iterable[str | Claim] | None = None,
+    claims: str | Claim | Iterable[str | Claim] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     on_fail: Literal["raise", "warn"] | None = None,
     baselines: Literal["check", "off"] = "check",
@@ -36,7 +36,7 @@ def check(
     ----------
     subject : Subject or str
         An object that keeps the contract, or the name of a registered one.
-    claims : iterable of str or Claim, optional
+    claims : str, Claim or iterable of them, optional
         The claims, by id or as objects; all by default.
     expected_failures : mapping of str to str, optional
         Reasons by ``claim[case]``; by default the list that is kept for a subject of this name.

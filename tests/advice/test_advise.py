@@ -251,6 +251,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
 
 
 def test_finite_trains_the_model_on_the_samples():
+    pytest.importorskip("sklearn")
     rng = np.random.default_rng(0)
     x, y = data((150, 150))
     found = diffclaims.advise(x, y, finite=True, **QUICK)
