@@ -34,7 +34,7 @@ WORDS = "words"
 #: Words are kept as compressed characters from this many on; HDF5 spends tens of bytes on each otherwise.
 _CHARACTERS_FROM = 64
 #: Arrays of fewer bytes than this are not worth the overhead of compressed chunks, which is kilobytes each.
-_COMPRESS_FROM = 12_000
+_COMPRESS_FROM = 6_000
 
 
 def checksum(groups: Mapping[str, Group]) -> str:
