@@ -68,11 +68,12 @@ def test_commands_that_pages_name_exist(page):
 
 @pytest.fixture(scope="module")
 def known_flags():
-    """Flags of pytest with this plugin, of `diffclaims`, `diffclaims.unet` and the trials under stress."""
+    """Flags of pytest with this plugin, of `diffclaims` and `diffclaims.unet`, of the cost study and the trials."""
     texts = [
         subprocess.run(
-            [sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
+        for module in ("pytest", "tests.benchmarks.cost")
     ]
     asked = [(cli.main, name) for name in cli.COMMANDS]
     asked += [(unet_cli.main, name) for name in ("train", "status", "record", "check", "pilot")]

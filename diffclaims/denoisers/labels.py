@@ -22,7 +22,7 @@ def tensor_of(name: str, value: Any, **options: Any) -> Any:
     import torch
 
     try:
-        if np.iscomplexobj(value):
+        if value.is_complex() if torch.is_tensor(value) else np.iscomplexobj(value):
             raise TypeError
         return torch.as_tensor(unmasked(name, value), **options)
     except (TypeError, ValueError, RuntimeError, OverflowError):

@@ -197,7 +197,7 @@ def test_schedules_that_are_none(abar, message):
         (lambda f: denoisers.from_flow(f, data_at=2), "data_at = 2.*torchcfm has 1, diffusers 0"),
         (lambda f: denoisers.from_flow(f, velocity="x"), "velocity = 'x'.*noise - data"),
         (lambda f: denoisers.from_edm(f, raw=True, sigma_data=0), "sigma_data = 0.*positive"),
-        (lambda f: denoisers.from_x0(3), "f = 3.*function of x, time and labels"),
+        (lambda f: denoisers.from_x0(3), "f = 3: f must be callable"),
     ],
 )
 def test_adapters_refuse_what_they_do_not_know(make, message):
