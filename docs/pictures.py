@@ -9,6 +9,7 @@ from diffclaims import Experiment, GaussianMixture, theory
 from diffclaims.api.claim import load_claims
 from diffclaims.cli import main
 from diffclaims.plots import command as plots
+from diffclaims.plots.by_weight import draw_by_weight
 from diffclaims.plots.orders import draw_class_order, draw_orders
 from diffclaims.plots.style import COLORS
 from diffclaims.storage import netcdf as storage
@@ -100,6 +101,10 @@ against_theory = compare_many(results.load(CAMPAIGN)["ten-n64"])
 for centroids, ax in zip(CENTROIDS, panels, strict=True):
     draw_class_order(against_theory, ax, centroids=centroids)
 plots.save(figure, IMAGES / "unet-ten.png")
+
+# Six pairs at three weights each.
+frame = draw_by_weight(storage.read_dataset(ORDERS / "imbalance-by-weight.nc"))
+plots.save(frame.figure, IMAGES / "unet-by-weight.png")
 
 # What the theory costs as work grows, beside simulation and root finding.
 found = storage.read_dataset(ROOT / "baselines" / "cost.nc")

@@ -57,6 +57,7 @@ def test_the_command_prints_and_stores(tmp_path, capsys):
     assert main(["by-weight", "cpu", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "the rarer a class, the later: supported, 1 of 1 pairs" in out
+    assert "tau_gen by iso_0.8: rarer later 1, not 0; reversed 1, not 0" in out
     stored = storage.read_dataset(tmp_path / "cpu-by-weight.nc")
     assert stored.attrs["command"].startswith("diffclaims by-weight cpu")
     assert stored["measured"].sizes["weight"] == 5
@@ -65,3 +66,17 @@ def test_the_command_prints_and_stores(tmp_path, capsys):
 def test_a_campaign_of_one_weight_is_refused(capsys):
     assert main(["by-weight", "digits"]) != 0
     assert "pairs at several weights" in capsys.readouterr().err
+
+
+def test_the_picture_has_a_line_for_each_pair(cpu, tmp_path):
+    pytest.importorskip("matplotlib")
+    from diffclaims import plots
+
+    found = compare(cpu)
+    ax = plots.draw_by_weight(found)
+    (bars,) = ax.containers
+    np.testing.assert_allclose(bars.lines[0].get_ydata(), found["measured"].sel(milestone="gen").values[0])
+    plots.save(ax.figure, tmp_path / "p.png")
+    storage.write(tmp_path / "b.nc", found)
+    assert main(["plot", str(tmp_path / "b.nc"), "--out", str(tmp_path / "q.png")]) == 0
+    assert (tmp_path / "q.png").stat().st_size > 5000

@@ -1,5 +1,6 @@
 """Pictures of what was measured."""
 
+from diffclaims.plots.by_weight import draw_by_weight
 from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import N_POINTS, learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
@@ -14,6 +15,7 @@ from diffclaims.plots.style import COLORS, save
 __all__ = [
     "COLORS",
     "N_POINTS",
+    "draw_by_weight",
     "draw_class_order",
     "draw_convergence",
     "draw_error_rates",

@@ -14,6 +14,7 @@ import xarray as xr
 
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.extras import need
+from diffclaims.plots.by_weight import draw_by_weight
 from diffclaims.plots.convergence import draw_convergence
 from diffclaims.plots.curves import learning_curves
 from diffclaims.plots.error_rates import draw_error_rates
@@ -32,6 +33,7 @@ DRAWN: Mapping[str, Callable[[xr.Dataset], Any]] = {
     "error-rates": draw_error_rates,
     "map": draw_map,
     "orders": draw_orders,
+    "orders_by_weight": draw_by_weight,
     "score-errors": draw_score_errors,
     "shares": draw_shares,
     "speciation": draw_speciation,

@@ -75,8 +75,7 @@ def compare(recorded: Mapping[str, xr.Dataset]) -> xr.Dataset:
     InvalidInput
         Where no pair was measured at several weights, or pairs differ in their weights.
     """
-    experiments = {k: Experiment.from_json(d.attrs["experiment"]) for k, d in recorded.items()}
-    groups = [_by_rising_weight(g) for g in by_weights(experiments).values() if len(g) > 1 and _equal(g)]
+    experiments, groups = _groups(recorded)
     weights = {tuple(g) for g in groups}
     if len(weights) != 1:
         raise InvalidInput.of(
@@ -92,6 +91,36 @@ def compare(recorded: Mapping[str, xr.Dataset]) -> xr.Dataset:
         subject="unet", seeds=found["seed"].values.tolist(), data=first.data, model=repr(first.model)
     )
     return stamp(found, "orders_by_weight", made)
+
+
+def _groups(recorded: Mapping[str, xr.Dataset]) -> tuple[dict[str, Experiment], list[dict[float, str]]]:
+    """Experiments by name, and of each pair their names by the weight of A."""
+    experiments = {k: Experiment.from_json(d.attrs["experiment"]) for k, d in recorded.items()}
+    several = [g for g in by_weights(experiments).values() if len(g) > 1 and _equal(g)]
+    return experiments, [_by_rising_weight(g) for g in several]
+
+
+def by_definition(recorded: Mapping[str, xr.Dataset]) -> list[str]:
+    """Return, a line for each definition of a time, in how many pairs each sentence is so, and in how many not."""
+    experiments, groups = _groups(recorded)
+    lines = []
+    for milestone in MILESTONES:
+        for level in next(iter(recorded.values()))[STATED[milestone][1]].values.astype(str):
+            rows = []
+            for group in groups:
+                one = experiments[group[0.5]]
+                a = one.classes[int(np.argmax(one.mixture.class_variance))]
+                asked = {name: experiments[name] for name in group.values()}
+                pairs = Pairs.of(asked, recorded, milestone, str(level))
+                first = [experiments[name].classes[i] == a for name, i, _ in pairs.asked]
+                rows.append(_means(np.where(np.array(first)[:, None], pairs.ratios, -pairs.ratios)))
+            falls = [_falls(row) for row in rows]
+            turned = [int(np.sign(row[0])) for row in rows]
+            lines.append(
+                f"tau_{milestone} by {level}: rarer later {falls.count(1)}, not {falls.count(-1)}; "
+                f"reversed {turned.count(1)}, not {turned.count(-1)}"
+            )
+    return lines
 
 
 def _equal(group: Mapping[str, Experiment]) -> list[Experiment]:
@@ -181,10 +210,14 @@ def outcome(votes: Floats) -> str:
 def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims by-weight``."""
     folder = args.folder or locate.baselines_dir() / "unet" / "recorded" / args.campaign
-    found = compare(results.load(folder))
+    recorded = results.load(folder)
+    found = compare(recorded)
     for milestone in MILESTONES:
         one = found.sel(milestone=milestone)
         print(rendered(_table(one, milestone), *_in_words(one), width=WIDTH, soft_wrap=True), end="")
+    print(
+        rendered("pairs, by each definition:", *by_definition(recorded), width=WIDTH, soft_wrap=True), end=""
+    )
     if args.out is not None:
         found.attrs["command"] = f"diffclaims by-weight {args.campaign} --out {args.out}"
         storage.write(args.out / f"{args.campaign}-by-weight.nc", found)
