@@ -108,12 +108,10 @@ def by_definition(recorded: Mapping[str, xr.Dataset]) -> list[str]:
         for level in next(iter(recorded.values()))[STATED[milestone][1]].values.astype(str):
             rows = []
             for group in groups:
-                one = experiments[group[0.5]]
-                a = one.classes[int(np.argmax(one.mixture.class_variance))]
-                asked = {name: experiments[name] for name in group.values()}
-                pairs = Pairs.of(asked, recorded, milestone, str(level))
-                first = [experiments[name].classes[i] == a for name, i, _ in pairs.asked]
-                rows.append(_means(np.where(np.array(first)[:, None], pairs.ratios, -pairs.ratios)))
+                a, _ = _classes(group, experiments)
+                rows.append(
+                    _means(_from(a, _pairs(group, experiments, recorded, milestone, str(level)), experiments))
+                )
             falls = [_falls(row) for row in rows]
             turned = [int(np.sign(row[0])) for row in rows]
             lines.append(
@@ -136,6 +134,28 @@ def _by_rising_weight(group: Mapping[str, Experiment]) -> dict[float, str]:
     return dict(sorted(found.items()))
 
 
+def _classes(group: Mapping[float, str], experiments: Mapping[str, Experiment]) -> list[str]:
+    """A, the class of higher variance, and B."""
+    one = experiments[group[0.5]]
+    return [one.classes[k] for k in np.argsort(-one.mixture.class_variance)]
+
+
+def _pairs(
+    group: Mapping[float, str],
+    experiments: Mapping[str, Experiment],
+    recorded: Mapping[str, xr.Dataset],
+    milestone: results.Milestone,
+    level: str | None = None,
+) -> Pairs:
+    return Pairs.of({name: experiments[name] for name in group.values()}, recorded, milestone, level)
+
+
+def _from(a: str, pairs: Pairs, experiments: Mapping[str, Experiment]) -> Floats:
+    """ln(tau_A/tau_B) by weight and seed, whichever class comes first in an experiment."""
+    first = np.array([experiments[name].classes[i] == a for name, i, _ in pairs.asked])
+    return np.where(first[:, None], pairs.ratios, -pairs.ratios)
+
+
 def _column(
     groups: list[dict[float, str]],
     experiments: Mapping[str, Experiment],
@@ -144,23 +164,21 @@ def _column(
 ) -> xr.Dataset:
     """Everything about one milestone."""
     weights, names, limits = list(groups[0]), [], []
-    leads: list[list[Floats]] = []
+    leads: list[Floats] = []
     seeds: tuple[int, ...] = ()
     for group in groups:
-        asked = {name: experiments[name] for name in group.values()}
-        pairs = Pairs.of(asked, recorded, milestone)
+        pairs = _pairs(group, experiments, recorded, milestone)
         if seeds and pairs.seeds != seeds:
             raise InvalidInput.of(
                 "seeds", pairs.seeds, f"be the same for all pairs, {seeds}", "train those that are missing"
             )
         seeds = pairs.seeds
-        one = experiments[group[0.5]]
-        a, b = (one.classes[k] for k in np.argsort(-one.mixture.class_variance))
+        a, b = _classes(group, experiments)
         names.append(f"{a}-{b}")
-        leads.append([])
-        for (name, i, _), ratios in zip(pairs.asked, pairs.ratios, strict=True):
-            leads[-1].append(ratios if experiments[name].classes[i] == a else -ratios)
-            limits.append(results.joint_interval(recorded[name], a, b, milestone, n=N_RESAMPLED))
+        leads.append(_from(a, pairs, experiments))
+        limits += [
+            results.joint_interval(recorded[name], a, b, milestone, n=N_RESAMPLED) for name, *_ in pairs.asked
+        ]
     by_seed = np.array(leads)
     measured = np.array([_means(pair) for pair in by_seed])
     low, high = np.array(limits).reshape(*measured.shape, 2).transpose(2, 0, 1)
