@@ -49,8 +49,6 @@ class Network:
         self, f: Callable[..., Any], options: Options, module: Any = None, *, learned_variance: bool = False
     ) -> None:
         self.torch = need("torch", "unet", "denoisers")
-        if not callable(f):
-            raise InvalidInput.of("f", f, "be a function of x, time and labels", "give the network itself")
         self.f, self.options, self.learned_variance = f, options, learned_variance
         owner = getattr(f, "__self__", f) if module is None else module
         self.module = owner if isinstance(owner, self.torch.nn.Module) else None

@@ -9,7 +9,7 @@ from typing import Any
 from diffclaims.denoisers.denoiser import Denoiser
 from diffclaims.denoisers.guess import seems
 from diffclaims.denoisers.probe import Probe, device_of
-from diffclaims.errors import DiffclaimsError, InvalidInput
+from diffclaims.errors import DiffclaimsError
 from diffclaims.problem.arguments import Seed, checked
 
 #: At high noise answers may lie this far from the mean, squared, in variances, beyond what a linear denoiser's do.
@@ -91,10 +91,6 @@ def check(denoiser: Denoiser, x: Any, labels: Any = None, *, seed: Seed = 0, gue
     Report
         Errors that the denoiser raises become failed answers.
     """
-    if not isinstance(denoiser, Denoiser):
-        raise InvalidInput.of(
-            "denoiser", denoiser, "come from an adapter", "use denoisers.from_x0 or another"
-        )
     probe = Probe(x, labels, device_of(denoiser), seed)
     levels = probe.levels(denoiser)
     answers = [_runs(denoiser, probe, levels)]

@@ -17,6 +17,9 @@ from diffclaims.provenance import provenance
 from diffclaims.subjects.registry import subject_of
 from diffclaims.subjects.runs import Runs
 
+#: Where functions write that write, removed at the end of the process.
+HERE = tempfile.TemporaryDirectory()
+
 
 @dataclass(frozen=True)
 class Call:
@@ -114,7 +117,7 @@ def _claims() -> list[Call]:
 
 
 def _subjects() -> list[Call]:
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp(dir=HERE.name))
     mixture = diffclaims.GaussianMixture([0.4, 0.6], [1.5, 0.5])
     model = diffclaims.RandomFeatures(psi_p=4.0, psi_n=2.0, diffusion_time=0.1)
     experiment = diffclaims.Experiment(mixture=mixture, model=model)
@@ -212,7 +215,7 @@ def _pictures() -> list[Call]:
 def _monitor() -> list[Call]:
     if not importlib.util.find_spec("torch"):
         return []
-    folders = Path(tempfile.mkdtemp())
+    folders = Path(tempfile.mkdtemp(dir=HERE.name))
     rng = np.random.default_rng(0)
     train = (rng.normal(size=(20, 1, 4, 4)), np.arange(20) % 2)
     held_out = (rng.normal(size=(12, 1, 4, 4)), np.arange(12) % 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from diffclaims.api import effects
 from diffclaims.api.subject import Tags
 from diffclaims.subjects.registry import subject_of
 from diffclaims.times.speciation import speciation_times
-from tests.stress.around import Call, around, call
+from tests.stress.around import HERE, Call, around, call
 
 
 def values() -> dict[str, Any]:
@@ -69,7 +68,7 @@ def values() -> dict[str, Any]:
         "dataset": xr.Dataset(),
         "data array": xr.DataArray([0.4, 0.6]),
         # Not in the folder of the checkout, for some functions write there.
-        "path": Path(tempfile.gettempdir()) / "diffclaims-nowhere",
+        "path": Path(HERE.name) / "nowhere",
     }
 
 
