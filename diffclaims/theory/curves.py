@@ -40,6 +40,8 @@ COMPRESSION = 1e-3
 FILTERS, FILTERS_SAMPLED = 1e-3, 0.1
 #: Random points converge unevenly: what is left may exceed the last change, by a third in the cases measured.
 MARGIN = 1.5
+#: A loss below this is none.
+TINY = 1e-300
 #: Residual of the resolvent, as a share of it; not below 1e-11.
 RESIDUAL = 1e-6
 #: Neuron types at the first resolution.
@@ -193,7 +195,8 @@ def learning_curves(
         Kind "curves": ``test_loss(class, training_time)``, ``train_loss``, ``bayes_loss(class)``.
         Attributes ``accuracy`` (the last change under refinement, an upper bound of the error as
         long as the rules converge), ``outcome``, ``residual``, ``steps``, ``levels``,
-        ``neuron_types``, and provenance.
+        ``neuron_types``, and provenance. With `max_rank` also ``relative_accuracy``, the same as a share of each
+        loss.
 
     Raises
     ------
@@ -243,14 +246,18 @@ def learning_curves(
         levels=found.levels,
         neuron_types=found.n_types,
     )
+    if max_rank is not None:
+        # What is left out of many classes is a share of their losses, which are not of one size.
+        attrs["relative_accuracy"] = found.share
     return stamp(dataset, "curves", attrs)
 
 
 class _Refined(NamedTuple):
-    """Losses at the finest resolution, and how far the last refinement moved them."""
+    """Losses at the finest resolution, and how far the last refinement moved them, also as a share of each."""
 
     losses: Losses
     change: float
+    share: float
     outcome: SolverOutcome
     steps: int
     levels: int
@@ -274,7 +281,7 @@ def _refined(
     sampled = rules[0].sampled(mixture, model)
     filters = FILTERS_SAMPLED if sampled else FILTERS
     previous: Losses | None = None
-    change = np.inf
+    change = share = np.inf
     steps = level = n_types = 0
     for level, rule in enumerate(rules):
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0 and not sampled))
@@ -292,8 +299,10 @@ def _refined(
         if throw:
             now.diagnosis.require("learning_curves")
         if previous is not None:
-            change = max(float(np.abs(a - b).max()) for a, b in zip(now[:2], previous[:2], strict=True))
-            change *= MARGIN if sampled or max_rank is not None else 1.0
+            moved = [(np.abs(a - b), a) for a, b in zip(now[:2], previous[:2], strict=True)]
+            margin = MARGIN if sampled or max_rank is not None else 1.0
+            change = margin * max(float(by.max()) for by, _ in moved)
+            share = margin * max(float((by / np.maximum(np.abs(loss), TINY)).max()) for by, loss in moved)
         previous = now
         # Twice the random points halve the error at best: what is hopeless is said at once.
         left = len(rules) - 1 - level
@@ -306,7 +315,7 @@ def _refined(
         outcome = SolverOutcome.INACCURATE
         if throw:
             raise SolveFailed(_refusal(mixture, model, target, change, level + 1, max_rank))
-    return _Refined(previous, change, outcome, steps, level + 1, n_types)
+    return _Refined(previous, change, share, outcome, steps, level + 1, n_types)
 
 
 def _first(at_times: Callable[..., Losses], times: Floats, until: Until | None) -> Losses:

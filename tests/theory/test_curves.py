@@ -255,6 +255,8 @@ def test_fewer_directions_move_losses_by_less_than_they_state():
     fewer = learning_curves(*many_classes(10), GRID, max_rank=16)
     moved = np.abs(fewer.test_loss - exact.test_loss).max()
     assert exact.attrs["accuracy"] < moved <= fewer.attrs["accuracy"]
+    shares = [np.abs(fewer[loss] / exact[loss] - 1).max() for loss in ("test_loss", "train_loss")]
+    assert max(shares) <= fewer.attrs["relative_accuracy"] < fewer.attrs["accuracy"]
 
 
 def test_too_few_directions_are_refused():
