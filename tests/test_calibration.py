@@ -212,6 +212,25 @@ def test_cases_that_were_measured_are_not_measured_again(small, monkeypatch):
         calibrate(CLAIMS["variance-order"], subject=dataclasses.replace(SMALL, n_dims=11), kept=small[0])
 
 
+def test_one_case_gets_a_pool_of_its_own_and_the_others_stay(small):
+    claim, saved = CLAIMS["variance-order"], []
+    more = dataclasses.replace(SMALL, seeds=SMALL.seeds + 1)
+    again = split(calibrate(claim, subject=more, kept=small[0], cases=["ratio-2"], save=saved.append))
+    before = split(small[0])
+    assert list(again) == list(before)
+    assert again["ratio-2"].sizes["seed"] == before["ratio-2"].sizes["seed"] + 1
+    for name in before.keys() - {"ratio-2"}:
+        xr.testing.assert_equal(again[name], before[name])
+    assert [list(split(record)) for record in saved] == [list(before)]
+    with pytest.raises(InvalidInput, match=r"case.*ratio-3.*be one of ratio-1.25, ratio-2"):
+        calibrate(claim, subject=more, kept=small[0], cases=["ratio-3"])
+
+
+def test_a_case_is_one_of_a_claim(capsys):
+    assert cli.main(["calibrate", "--case", "ratio-2"]) == 2
+    assert "--claim" in capsys.readouterr().err
+
+
 def test_cases_of_few_seeds_stay_apart():
     few, many = (pool(np.ones((2, n))) for n in (8, 12))
     joined = join(CLAIMS["variance-order"], {"few": few, "many": many}, "x")

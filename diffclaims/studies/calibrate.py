@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,6 +124,10 @@ def cases_of(claim: Claim) -> Iterator[tuple[str, Case]]:
         yield "null", claim.null_case()
 
 
+def _name(role: str, case: Case) -> str:
+    return case.name if role == "regime" else f"{case.name} (null)"
+
+
 def measure(
     claim: Claim, role: str, case: Case, subject: FiniteSubject, folder: Path | None
 ) -> xr.Dataset | None:
@@ -201,6 +205,7 @@ def calibrate(
     subject: FiniteSubject = SUBJECT,
     folder: Path | None = None,
     kept: xr.Dataset | None = None,
+    cases: Sequence[str] = (),
     command: str = "diffclaims calibrate",
     save: Callable[[xr.Dataset], None] = lambda record: None,
     progress: Callable[[str], None] = lambda line: None,
@@ -216,6 +221,8 @@ def calibrate(
         Recordings of the subject, whose seeds are the pool where they are of the same settings.
     kept : Dataset, optional
         A record that was begun: cases in it with the same experiments and settings are not measured again.
+    cases : sequence of str
+        Only these are measured, and those that `kept` has beside them stay as they are; all by default.
     command : str
         Kept in the record.
     save : callable
@@ -232,17 +239,26 @@ def calibrate(
     Raises
     ------
     InvalidInput
-        For too few seeds, or a claim of which the subject can answer no case.
+        For too few seeds, an unknown case, or a claim of which the subject can answer no case.
     """
+    asked = {_name(role, case): (role, case) for role, case in cases_of(claim)}
+    for name in cases:
+        if name not in asked:
+            raise InvalidInput.of("case", name, f"be one of {', '.join(asked)}", "choose from these")
     least = min(subject.seeds, subject.speciation_seeds)
     if least < FEWEST_SEEDS:
         raise InvalidInput.of(
             "seeds", least, f"be {FEWEST_SEEDS} or more", f"{FEWEST_SEEDS} decide if all agree"
         )
     before = {} if kept is None else split(kept)
-    found: dict[str, xr.Dataset] = {}
-    for role, case in cases_of(claim):
-        name = case.name if role == "regime" else f"{case.name} (null)"
+    found = {name: old for name, old in before.items() if cases and name not in cases}
+
+    def joined() -> xr.Dataset:
+        return join(claim, {name: found[name] for name in asked if name in found}, command)
+
+    for name, (role, case) in asked.items():
+        if cases and name not in cases:
+            continue
         old = before.get(name)
         about = {} if old is None else json.loads(old.attrs["about"])
         now = settings(claim, subject)
@@ -258,15 +274,22 @@ def calibrate(
             continue
         found[name] = one
         progress(f"{claim.id} {name}: {one.sizes['seed']} seeds, {float(one['seconds']):.1f} s each")
-        save(join(claim, found, command))
+        save(joined())
     if not found:
         raise InvalidInput.of("claim", claim.id, "have a case that finite answers", "choose another claim")
-    return join(claim, found, command)
+    return joined()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `diffclaims calibrate` takes."""
     parser.add_argument("--claim", action="append", metavar="ID", help="only this claim; may be repeated")
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of one claim, only this case: the others stay as they are recorded; may be repeated",
+    )
     parser.add_argument(
         "--seeds",
         type=int,
@@ -291,18 +314,26 @@ def run(args: argparse.Namespace) -> int:
     folder = None if args.measure else baselines / subject.name / registry.RECORDED
     before = records(out)
     asked = [c for c in chosen_claims(args.claim) if args.claim or c.measures <= subject.tags.measures]
+    if args.case and len(asked) != 1:
+        raise InvalidInput.of("--case", args.case, "be of one claim", "name it by --claim")
     found = {}
     for claim in asked:
         words = (
-            f" --seeds {args.seeds} --speciation-seeds {args.speciation_seeds}" + " --measure" * args.measure
+            f" --seeds {args.seeds} --speciation-seeds {args.speciation_seeds}"
+            + "".join(f" --case '{name}'" for name in args.case)
+            + " --measure" * args.measure
         )
         path = out / f"{claim.id}.nc"
+        command = f"diffclaims calibrate --claim {claim.id}{words}"
+        if args.case and claim.id in before:
+            command = f"{before[claim.id].attrs['command']}; {command}"
         found[claim.id] = calibrate(
             claim,
             subject=subject,
             folder=folder,
             kept=before.get(claim.id),
-            command=f"diffclaims calibrate --claim {claim.id}{words}",
+            cases=args.case,
+            command=command,
             save=functools.partial(storage.write, path),
             progress=tell,
         )
