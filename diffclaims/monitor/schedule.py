@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 #: Steps of the grid for each factor of ten in steps.
 PER_DECADE = 10
@@ -18,8 +19,14 @@ FIRST_SAMPLES = 10.0
 #: On credit, this many times the time of the last measurement must have passed.
 CREDIT_FACTOR = 2.0
 
-#: 0, then powers of ten in equal parts, each whole step once; no training has more steps.
-GRID = np.unique(np.append(0, np.round(10 ** (np.arange(15 * PER_DECADE) / PER_DECADE)).astype(np.int64)))
+
+def whole_steps(wanted: ArrayLike) -> NDArray[np.int64]:
+    """Return the whole steps nearest to some, each once, increasing."""
+    return np.unique(np.rint(wanted).astype(np.int64))
+
+
+#: 0, then powers of ten in equal parts; no training has more steps.
+GRID = whole_steps(np.append(0, 10 ** (np.arange(15 * PER_DECADE) / PER_DECADE)))
 
 
 @dataclass
