@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, t
+from scipy.stats import t
 
-from diffclaims.times.crossing import jittery_crossing
+from diffclaims.memorization.auc import placements
+from diffclaims.times.by_sample import even, gap, resampled, with_even
+from diffclaims.times.crossing import first_reached
 
 Floats = NDArray[np.float64]
 
@@ -55,9 +57,13 @@ class ClassCurves:
         """Training samples."""
         return int(self.train.shape[2])
 
+    def relative_loss(self) -> Floats:
+        """Return the held-out loss, mean over levels of L/T, shape (T,)."""
+        return np.asarray(self.loss.mean(axis=2) @ (1 / self.trivial.mean(axis=1)))
+
     def generalization(self, w: Floats | None = None) -> Floats:
         """Return P, shape (T, ...), for weights of held-out samples (n, ...)."""
-        w = _even(self.n) if w is None else w
+        w = even(self.n) if w is None else w
         trivial, gaussian = self.trivial @ w, self.gaussian @ w
         with np.errstate(divide="ignore", invalid="ignore"):
             mine = np.nan_to_num(np.maximum(0, 1 - self.loss @ w / trivial)).mean(axis=1)
@@ -66,9 +72,9 @@ class ClassCurves:
 
     def gap(self, w: Floats | None = None, v: Floats | None = None) -> Floats:
         """Return G, shape (T, L, ...), for weights of held-out (n, ...) and of training samples (m, ...)."""
-        w = _even(self.n) if w is None else w
-        v = _even(self.m) if v is None else v
-        return np.asarray(self.held_out @ w - self.train @ v)
+        w = even(self.n) if w is None else w
+        v = even(self.m) if v is None else v
+        return gap(self.held_out, self.train, w, v)
 
     def margin(self) -> Floats:
         """Return how far G lies above 0 at the least if it is beyond chance, shape (T, L): G minus this."""
@@ -79,7 +85,7 @@ class ClassCurves:
 
     def auc(self, w: Floats | None = None, v: Floats | None = None) -> Floats:
         """Return the AUC, shape (T, L, ...); for resampled samples to first order."""
-        wins_of_train, wins_of_held = self._placements
+        wins_of_train, wins_of_held = placements(self.train, self.held_out)
         out = wins_of_train.mean(axis=2)
         if w is None or v is None:
             return np.asarray(out)
@@ -87,15 +93,6 @@ class ClassCurves:
         return np.asarray(
             np.clip(centre + (wins_of_train @ v - centre) + (wins_of_held @ w - centre), 0.0, 1.0)
         )
-
-    @property
-    def _placements(self) -> tuple[Floats, Floats]:
-        """For each training sample the share of held-out ones above it, and the other way round."""
-        both = rankdata(np.concatenate([self.train, self.held_out], axis=2), axis=2)
-        within_train, within_held = rankdata(self.train, axis=2), rankdata(self.held_out, axis=2)
-        below_train = both[..., : self.m] - within_train
-        below_held = both[..., self.m :] - within_held
-        return 1 - below_train / self.n, below_held / self.m
 
     def memorizing(self, gap: Floats | None = None) -> Floats:
         """Return at each level what reaches `MEMORIZING` where G does and is beyond chance, as `gap`."""
@@ -112,8 +109,7 @@ class ClassCurves:
     def times(self, seed: int) -> dict[str, Floats]:
         """Return when each limit is first reached, shape (1 + B,): over all samples, then over resampled ones."""
         rng = np.random.default_rng(seed)
-        w = np.column_stack([_even(self.n), _resampled(self.n, rng)])
-        v = np.column_stack([_even(self.m), _resampled(self.m, rng)])
+        w, v = (with_even(n, N_RESAMPLINGS, rng) for n in (self.n, self.m))
         memorizing = self.memorizing(self.gap(w, v))
         memorized = self.memorized(memorizing, self.auc(w, v))
         rising = {
@@ -122,7 +118,7 @@ class ClassCurves:
             "memorized_at": (memorized.max(axis=1), MEMORIZED),
         }
         return {
-            name: np.array([crossing(self.steps, y, limit) for y in values.T])
+            name: first_reached(self.steps, values, limit, from_start=True)
             for name, (values, limit) in rising.items()
         }
 
@@ -148,21 +144,6 @@ def loss_band(loss: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
         value = np.exp(np.log(loss.mean(axis=2)).mean(axis=1))
         if n < 2:
             return value, np.full(len(loss), np.nan), np.full(len(loss), np.nan)
-        drawn = np.exp(np.log(loss @ _resampled(n, np.random.default_rng(seed))).mean(axis=1))
+        drawn = np.exp(np.log(loss @ resampled(n, N_RESAMPLINGS, np.random.default_rng(seed))).mean(axis=1))
     low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
     return value, low, high
-
-
-def crossing(steps: Floats, values: Floats, limit: float) -> float:
-    """Return the step at which a curve first reaches a limit, found in ln(1 + step); +inf if it does not."""
-    if not np.isfinite(values).all():
-        return float("nan")
-    return jittery_crossing(steps + 1, values, limit) - 1
-
-
-def _even(n: int) -> Floats:
-    return np.full(n, 1 / n) if n else np.empty(0)
-
-
-def _resampled(n: int, rng: np.random.Generator) -> Floats:
-    return rng.multinomial(n, _even(n), size=N_RESAMPLINGS).T / n

@@ -273,11 +273,7 @@ class Record:
             low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
             row |= {name: drawn[0], f"{name}_low": low, f"{name}_high": high}
         curves = self.curves(found, weights, k)
-        row["best_at"] = (
-            least(curves.steps, curves.loss.mean(axis=2) @ (1 / curves.trivial.mean(axis=1)))
-            if curves.n
-            else np.nan
-        )
+        row["best_at"] = least(curves.steps, curves.relative_loss()) if curves.n else np.nan
         row |= self._label_gain(found, weights, k)
         samples = _last_samples(found, weights) or {}
         for name in (f"{n}{end}" for n in _FROM_SAMPLES for end in ("", "_low", "_high", "_null")):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact
 
 from diffclaims.monitor.curves import ERROR, LEARNED, MEMORIZED, MEMORIZING, ClassCurves
+from diffclaims.times.by_sample import resampled
 
 Floats = NDArray[np.float64]
 
@@ -160,8 +161,7 @@ def _columns(curves: ClassCurves, n: int, p: Floats) -> dict[str, float]:
         n_tests=curves.n_tests,
     )
     rng = np.random.default_rng(0)
-    w = rng.multinomial(last.n, np.full(last.n, 1 / last.n), size=400).T / last.n
-    v = rng.multinomial(last.m, np.full(last.m, 1 / last.m), size=400).T / last.m
+    w, v = (resampled(n, 400, rng) for n in (last.n, last.m))
     gap = last.gap()[0]
     shows = last.memorizing()[0]
     level = int(np.argmax(shows if np.isfinite(shows).any() else gap))
