@@ -112,6 +112,8 @@ class Schedule:
 
     Attributes
     ----------
+    with_samples : bool
+        Whether the schedule is asked for samples; their time is not set aside where the user says when to make them.
     last : int
         Step of the last measurement; -1 before the first.
     since_samples : int
@@ -121,7 +123,7 @@ class Schedule:
     """
 
     def __init__(self, account: Account) -> None:
-        self.account, self.last, self.since_samples = account, -1, 0
+        self.account, self.last, self.since_samples, self.with_samples = account, -1, 0, True
         self.left_out: list[int] = []
         self._waiting: int | None = None
 
@@ -145,7 +147,7 @@ class Schedule:
 
     @property
     def _fourth(self) -> bool:
-        return self.since_samples + 1 >= SAMPLES_EVERY
+        return self.with_samples and self.since_samples + 1 >= SAMPLES_EVERY
 
     def _cost(self, *, samples: bool) -> float:
         """What the next measurement is taken to cost."""
@@ -168,12 +170,14 @@ class Schedule:
         return {
             "account": self.account.state(),
             "since_samples": self.since_samples,
+            "with_samples": self.with_samples,
             "left_out": list(self.left_out),
         }
 
     def restore(self, last: int, state: dict[str, Any]) -> None:
         """Go on after a measurement."""
         self.last, self.since_samples = last, int(state["since_samples"])
+        self.with_samples = bool(state.get("with_samples", True))
         self.left_out = [int(s) for s in state["left_out"] if s < last]
         self.account.restore(state["account"])
 
