@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from diffclaims.memorization.auc import placements
+from diffclaims.monitor.alarms import standing_since
 from diffclaims.times.by_sample import even, gap, resampled, with_even
 from diffclaims.times.crossing import first_reached
 
@@ -37,6 +38,8 @@ class ClassCurves:
     trivial, gaussian : ndarray, shape (L, n)
     n_tests : int
         Levels times classes.
+    perfect : ndarray, shape (L,)
+        Mean over training samples of ``ln(L/W)`` where they were answered without error, as far as it is counted.
     """
 
     steps: Floats
@@ -46,6 +49,7 @@ class ClassCurves:
     trivial: Floats
     gaussian: Floats
     n_tests: int
+    perfect: Floats
 
     @property
     def n(self) -> int:
@@ -83,6 +87,17 @@ class ClassCurves:
         error = self.held_out.std(axis=2, ddof=1) * np.sqrt(1 / self.n + 1 / self.m)
         return np.asarray(error * t.isf(ERROR / self.n_tests, self.n - 1))
 
+    def could_tell(self) -> NDArray[np.bool_]:
+        """Whether the gap would be beyond chance if no training sample had any loss at the lowest level, shape (T,).
+
+        Where it would not, as of two held-out samples, a class that is learned by heart looks like any other. The
+        lowest level is where one that is has no loss: further up, noise hides even from it which sample it was.
+        """
+        if self.n < 2:
+            return np.zeros(len(self.loss), dtype=bool)
+        most = self.held_out[:, 0].mean(axis=1) - self.perfect[0]
+        return np.asarray(most > self.margin()[:, 0])
+
     def auc(self, w: Floats | None = None, v: Floats | None = None) -> Floats:
         """Return the AUC, shape (T, L, ...); for resampled samples to first order."""
         wins_of_train, wins_of_held = placements(self.train, self.held_out)
@@ -107,19 +122,18 @@ class ClassCurves:
         return np.minimum(auc, MEMORIZED + memorizing - MEMORIZING)
 
     def times(self, seed: int) -> dict[str, Floats]:
-        """Return when each limit is first reached, shape (1 + B,): over all samples, then over resampled ones."""
+        """Return times, shape (1 + B,): over all samples, then over resampled ones.
+
+        When the class was first learned, and since when the alarms stand that it is memorizing and memorized.
+        """
         rng = np.random.default_rng(seed)
         w, v = (with_even(n, N_RESAMPLINGS, rng) for n in (self.n, self.m))
         memorizing = self.memorizing(self.gap(w, v))
         memorized = self.memorized(memorizing, self.auc(w, v))
-        rising = {
-            "learned_at": (self.generalization(w), LEARNED),
-            "memorizing_at": (memorizing.max(axis=1), MEMORIZING),
-            "memorized_at": (memorized.max(axis=1), MEMORIZED),
-        }
         return {
-            name: first_reached(self.steps, values, limit, from_start=True)
-            for name, (values, limit) in rising.items()
+            "learned_at": first_reached(self.steps, self.generalization(w), LEARNED, from_start=True),
+            "memorizing_at": standing_since(self.steps, memorizing.max(axis=1), MEMORIZING),
+            "memorized_at": standing_since(self.steps, memorized.max(axis=1), MEMORIZED),
         }
 
 

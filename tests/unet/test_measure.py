@@ -82,7 +82,9 @@ def test_a_unet_and_a_watched_training_have_the_same_gap_and_auc(two_kinds):
         steps=steps, low=np.array([True, False, False]), test_loss=np.exp(held), test_log_ratio=held,
         train_log_ratio=train, wiener=one, isotropic=2 * one, scale=one,
     )  # fmt: skip
-    watched = ClassCurves(steps, np.exp(held), held, train, np.ones((3, 20)), np.ones((3, 20)), 3)
+    watched = ClassCurves(
+        steps, np.exp(held), held, train, np.ones((3, 20)), np.ones((3, 20)), 3, np.zeros(3)
+    )
     np.testing.assert_allclose(unet.curves().gap, watched.gap()[1:])
     np.testing.assert_allclose(unet.curves().membership_auc, watched.auc()[1:, 0])
     w, v = drawn(20, np.random.default_rng(5)), drawn(30, np.random.default_rng(6))
