@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from diffclaims.errors import InvalidInput
+from diffclaims.memorization.auc import auc
 from diffclaims.memorization.distances import class_names, labels
 from diffclaims.problem.arguments import Seed, checked
 
@@ -94,9 +94,7 @@ def _losses(name: str, values: ArrayLike) -> Floats:
 
 
 def _measures(trained: Floats, other: Floats) -> tuple[float, float, float]:
-    m, n = len(trained), len(other)
-    ranks = rankdata(np.concatenate([trained, other]))
-    u = ranks[:m].sum() - m * (m + 1) / 2
     # As many held-out samples as are allowed lie strictly below this one.
-    threshold = np.sort(other)[int(FALSE_POSITIVES * n)]
-    return 1 - u / (m * n), float((trained < threshold).mean()), float(other.mean() - trained.mean())
+    threshold = np.sort(other)[int(FALSE_POSITIVES * len(other))]
+    below = float((trained < threshold).mean())
+    return float(auc(trained, other)), below, float(other.mean() - trained.mean())

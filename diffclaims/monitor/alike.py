@@ -9,7 +9,7 @@ from scipy.stats import t
 from diffclaims.monitor.curves import ERROR, MEMORIZING
 from diffclaims.monitor.data import Chosen, Data
 from diffclaims.monitor.gaussian import Gaussian
-from diffclaims.monitor.references import Pairs
+from diffclaims.monitor.noise import pairs
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def differ(data: Data, levels: Floats, seed: int) -> list[str]:
             continue
         half = len(trained.x) // 2
         answer = Gaussian.fit(trained.x[:half].reshape(half, -1).astype(np.float64)).denoise
-        mine, theirs = (Pairs(Chosen(x, 1), levels, seed).log(answer) for x in (trained.x[half:], held.x))
+        mine, theirs = (pairs(Chosen(x, 1), levels, seed).log(answer) for x in (trained.x[half:], held.x))
         gap = theirs.mean(axis=1) - mine.mean(axis=1)
         error = np.sqrt(sum(v.var(axis=1, ddof=1) / v.shape[1] for v in (mine, theirs)))
         limit = t.isf(ERROR / 2 / (len(levels) * len(data.classes)), min(mine.shape[1], theirs.shape[1]) - 1)

@@ -13,9 +13,9 @@ from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
 from diffclaims.monitor.data import SPLITS, Data
 from diffclaims.monitor.guard import modules_of
-from diffclaims.monitor.noise import noise
-from diffclaims.monitor.references import log_mean
-from diffclaims.monitor.sampling import Function, relative_errors
+from diffclaims.monitor.noise import pairs
+from diffclaims.monitor.pairs import Probe, in_noise, log_mean
+from diffclaims.monitor.sampling import Function
 
 Floats = NDArray[np.float64]
 
@@ -108,19 +108,10 @@ class Asked:
             if wrong and split == "train":
                 continue
             ask = self.function((k + wrong) % n_classes if labelled else None)
-            x = self.tensor(np.repeat(chosen.x, chosen.draws, axis=0))
-            pairs = len(levels) * len(x)
-            drawn = self.tensor(noise(chosen, len(levels), seed)).reshape(pairs, *x.shape[1:])
-            sigma = self.torch.from_numpy(np.repeat(levels, len(x)))
-            parts = []
-            for i in range(0, pairs, BATCH):
-                rows = self.torch.arange(i, min(i + BATCH, pairs)) % len(x)
-                some = sigma[i : i + BATCH].to(x)
-                parts.append(relative_errors(ask, x[rows.to(x.device)], drawn[i : i + BATCH], some))
-            relative = self.torch.cat(parts).double().cpu().numpy().reshape(len(levels), -1, chosen.draws)
+            (relative,) = Probe([pairs(chosen, levels, seed)], self.tensor)(ask, BATCH)
             errors = relative * levels[:, None, None] ** 2
             found[f"{split}_loss"].append(errors.mean(axis=2))
-            found[f"{split}_log"].append(log_mean(errors, levels))
+            found[f"{split}_log"].append(log_mean(in_noise(errors, levels)))
         empty = np.empty((len(levels), 0))
         return {name: np.concatenate([empty, *b], axis=1).astype(np.float32) for name, b in found.items()}
 

@@ -28,7 +28,7 @@ class Watch:
         The attribute ``denoiser`` of the model that is trained, by default.
     ema : as `Monitor.measure` has it, optional
     stop : {"memorizing", "memorized"}, optional
-        Stop the training when a class gets that far.
+        Stop the training when a class is that far at two measurements in a row.
     """
 
     def __init__(self, monitor: Any, denoiser: Any, ema: Any, stop: str | None) -> None:
@@ -38,7 +38,7 @@ class Watch:
             limit, fix = "be a denoiser or a function of the model", "use an adapter of diffclaims.denoisers"
             raise InvalidInput.of("denoiser", type(denoiser).__name__, limit, fix)
         self.monitor, self.denoiser, self.ema, self.stop = monitor, denoiser, ema, stop
-        self._reached = False
+        self._raised = self._reached = False
 
     def see(self, step: int, model: Any) -> bool:
         """Measure what is due, and return whether to stop, on every process alike."""
@@ -46,7 +46,9 @@ class Watch:
             self.monitor.measure(step, self._of(model), self.ema)
             if self.stop is not None:
                 worst = max(v for k, v in self.monitor.record.scalars().items() if k.endswith("/state"))
-                self._reached = worst >= STATES.index(self.stop)
+                raised = worst >= STATES.index(self.stop)
+                # Stopping cannot be undone, and an alarm may be by chance: the next measurement must confirm it.
+                self._reached, self._raised = raised and self._raised, raised
         return self.stop is not None and _on_any_process(self._reached, model)
 
     def _of(self, model: Any) -> Denoiser:

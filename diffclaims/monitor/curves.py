@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, t
+from scipy.stats import t
 
-from diffclaims.times.crossing import jittery_crossing
+from diffclaims.memorization.auc import placements
+from diffclaims.monitor.alarms import standing_since
+from diffclaims.times.by_sample import even, gap, resampled, with_even
+from diffclaims.times.crossing import first_reached
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +38,8 @@ class ClassCurves:
     trivial, gaussian : ndarray, shape (L, n)
     n_tests : int
         Levels times classes.
+    perfect : ndarray, shape (L,)
+        Mean over training samples of ``ln(L/W)`` where they were answered without error, as far as it is counted.
     """
 
     steps: Floats
@@ -44,6 +49,7 @@ class ClassCurves:
     trivial: Floats
     gaussian: Floats
     n_tests: int
+    perfect: Floats
 
     @property
     def n(self) -> int:
@@ -55,9 +61,13 @@ class ClassCurves:
         """Training samples."""
         return int(self.train.shape[2])
 
+    def relative_loss(self) -> Floats:
+        """Return the held-out loss, mean over levels of L/T, shape (T,)."""
+        return np.asarray(self.loss.mean(axis=2) @ (1 / self.trivial.mean(axis=1)))
+
     def generalization(self, w: Floats | None = None) -> Floats:
         """Return P, shape (T, ...), for weights of held-out samples (n, ...)."""
-        w = _even(self.n) if w is None else w
+        w = even(self.n) if w is None else w
         trivial, gaussian = self.trivial @ w, self.gaussian @ w
         with np.errstate(divide="ignore", invalid="ignore"):
             mine = np.nan_to_num(np.maximum(0, 1 - self.loss @ w / trivial)).mean(axis=1)
@@ -66,9 +76,9 @@ class ClassCurves:
 
     def gap(self, w: Floats | None = None, v: Floats | None = None) -> Floats:
         """Return G, shape (T, L, ...), for weights of held-out (n, ...) and of training samples (m, ...)."""
-        w = _even(self.n) if w is None else w
-        v = _even(self.m) if v is None else v
-        return np.asarray(self.held_out @ w - self.train @ v)
+        w = even(self.n) if w is None else w
+        v = even(self.m) if v is None else v
+        return gap(self.held_out, self.train, w, v)
 
     def margin(self) -> Floats:
         """Return how far G lies above 0 at the least if it is beyond chance, shape (T, L): G minus this."""
@@ -77,9 +87,20 @@ class ClassCurves:
         error = self.held_out.std(axis=2, ddof=1) * np.sqrt(1 / self.n + 1 / self.m)
         return np.asarray(error * t.isf(ERROR / self.n_tests, self.n - 1))
 
+    def could_tell(self) -> NDArray[np.bool_]:
+        """Whether the gap would be beyond chance if no training sample had any loss at the lowest level, shape (T,).
+
+        Where it would not, as of two held-out samples, a class that is learned by heart looks like any other. The
+        lowest level is where one that is has no loss: further up, noise hides even from it which sample it was.
+        """
+        if self.n < 2:
+            return np.zeros(len(self.loss), dtype=bool)
+        most = self.held_out[:, 0].mean(axis=1) - self.perfect[0]
+        return np.asarray(most > self.margin()[:, 0])
+
     def auc(self, w: Floats | None = None, v: Floats | None = None) -> Floats:
         """Return the AUC, shape (T, L, ...); for resampled samples to first order."""
-        wins_of_train, wins_of_held = self._placements
+        wins_of_train, wins_of_held = placements(self.train, self.held_out)
         out = wins_of_train.mean(axis=2)
         if w is None or v is None:
             return np.asarray(out)
@@ -87,15 +108,6 @@ class ClassCurves:
         return np.asarray(
             np.clip(centre + (wins_of_train @ v - centre) + (wins_of_held @ w - centre), 0.0, 1.0)
         )
-
-    @property
-    def _placements(self) -> tuple[Floats, Floats]:
-        """For each training sample the share of held-out ones above it, and the other way round."""
-        both = rankdata(np.concatenate([self.train, self.held_out], axis=2), axis=2)
-        within_train, within_held = rankdata(self.train, axis=2), rankdata(self.held_out, axis=2)
-        below_train = both[..., : self.m] - within_train
-        below_held = both[..., self.m :] - within_held
-        return 1 - below_train / self.n, below_held / self.m
 
     def memorizing(self, gap: Floats | None = None) -> Floats:
         """Return at each level what reaches `MEMORIZING` where G does and is beyond chance, as `gap`."""
@@ -110,20 +122,18 @@ class ClassCurves:
         return np.minimum(auc, MEMORIZED + memorizing - MEMORIZING)
 
     def times(self, seed: int) -> dict[str, Floats]:
-        """Return when each limit is first reached, shape (1 + B,): over all samples, then over resampled ones."""
+        """Return times, shape (1 + B,): over all samples, then over resampled ones.
+
+        When the class was first learned, and since when the alarms stand that it is memorizing and memorized.
+        """
         rng = np.random.default_rng(seed)
-        w = np.column_stack([_even(self.n), _resampled(self.n, rng)])
-        v = np.column_stack([_even(self.m), _resampled(self.m, rng)])
+        w, v = (with_even(n, N_RESAMPLINGS, rng) for n in (self.n, self.m))
         memorizing = self.memorizing(self.gap(w, v))
         memorized = self.memorized(memorizing, self.auc(w, v))
-        rising = {
-            "learned_at": (self.generalization(w), LEARNED),
-            "memorizing_at": (memorizing.max(axis=1), MEMORIZING),
-            "memorized_at": (memorized.max(axis=1), MEMORIZED),
-        }
         return {
-            name: np.array([crossing(self.steps, y, limit) for y in values.T])
-            for name, (values, limit) in rising.items()
+            "learned_at": first_reached(self.steps, self.generalization(w), LEARNED, from_start=True),
+            "memorizing_at": standing_since(self.steps, memorizing.max(axis=1), MEMORIZING),
+            "memorized_at": standing_since(self.steps, memorized.max(axis=1), MEMORIZED),
         }
 
 
@@ -148,21 +158,6 @@ def loss_band(loss: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
         value = np.exp(np.log(loss.mean(axis=2)).mean(axis=1))
         if n < 2:
             return value, np.full(len(loss), np.nan), np.full(len(loss), np.nan)
-        drawn = np.exp(np.log(loss @ _resampled(n, np.random.default_rng(seed))).mean(axis=1))
+        drawn = np.exp(np.log(loss @ resampled(n, N_RESAMPLINGS, np.random.default_rng(seed))).mean(axis=1))
     low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
     return value, low, high
-
-
-def crossing(steps: Floats, values: Floats, limit: float) -> float:
-    """Return the step at which a curve first reaches a limit, found in ln(1 + step); +inf if it does not."""
-    if not np.isfinite(values).all():
-        return float("nan")
-    return jittery_crossing(steps + 1, values, limit) - 1
-
-
-def _even(n: int) -> Floats:
-    return np.full(n, 1 / n) if n else np.empty(0)
-
-
-def _resampled(n: int, rng: np.random.Generator) -> Floats:
-    return rng.multinomial(n, _even(n), size=N_RESAMPLINGS).T / n

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.memorization.distances import first_same
+from diffclaims.monitor.pairs import n_draws
 from diffclaims.problem.names import Name, labels_of
 from diffclaims.problem.validate import unmasked
 
@@ -229,7 +230,7 @@ def _choose(
     once = np.zeros(len(first), dtype=bool)
     once[np.unique(first, return_index=True)[1]] = True
     x = samples[once & ~leaked][:most]
-    draws = min(MOST_DRAWS, max(1, round(most / max(1, len(x)))))
+    draws = n_draws(len(x), most, MOST_DRAWS)
     return Chosen(x, draws, int((~once).sum()), int((once & leaked).sum()))
 
 

@@ -305,6 +305,7 @@ class Monitor:
         asked.synchronize()
         began = self._clock()
         found = self._levels_for(asked)
+        self._schedule.with_samples = samples is None
         with_samples = self._schedule.samples_due() if samples is None else samples
         if with_samples and self._pool is None:
             self._pool = Pool(self.data, self._features)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from diffclaims.memorization.distances import two_nearest
 from diffclaims.monitor.data import Chosen, Data, digest
+from diffclaims.monitor.pairs import Pairs
 
 Floats = NDArray[np.float64]
 
@@ -29,17 +30,11 @@ def levels(data: Data) -> Floats:
     return np.array([float(f"{level:.6g}") for level in np.geomspace(low, HIGH * std, N_LEVELS)])
 
 
-def noise(chosen: Chosen, n_levels: int, seed: int) -> NDArray[np.float32]:
-    """Return standard normal noise for some samples, drawn on the CPU.
-
-    Returns
-    -------
-    ndarray, shape (n_levels, n * draws, ...)
-        Draws of a sample stand next to each other.
-    """
-    shape = (n_levels, chosen.draws, *chosen.x.shape[1:])
+def pairs(chosen: Chosen, levels: Floats, seed: int) -> Pairs:
+    """Return some samples with their noise at some levels, drawn on the CPU."""
+    shape = (len(levels), chosen.draws, *chosen.x.shape[1:])
     drawn = []
     for sample in chosen.x:
         key = [seed, *np.frombuffer(digest(sample), dtype=np.uint32).tolist()]
         drawn.append(np.random.default_rng(key).standard_normal(shape, dtype=np.float32))
-    return np.concatenate(drawn, axis=1)
+    return Pairs(chosen.x, levels, np.concatenate(drawn, axis=1))

@@ -15,6 +15,7 @@ from diffclaims.errors import DiffclaimsError, InvalidInput
 from diffclaims.monitor.curves import LEARNED, ClassCurves, loss_band
 from diffclaims.monitor.data import SPLITS
 from diffclaims.monitor.forecast import forecast
+from diffclaims.monitor.pairs import FLOOR
 from diffclaims.monitor.returns import turned
 from diffclaims.monitor.states import (
     UNKNOWN,
@@ -229,7 +230,7 @@ class Record:
             c: s.times if s.states[-1] != UNKNOWN else {k: np.array([np.nan]) for k in s.times}
             for c, s in zip(names, classes, strict=True)
         }
-        base = window(times, found[-1].step)
+        base = window(times, found[-2].step if len(found) > 1 else -1)
         curves = {c: self.curves(found, chosen, k) for k, c in enumerate(names)}
         text, step = forecast(curves, {c: s.states[-1] for c, s in zip(names, classes, strict=True)})
         return replace(base, next_event=text, next_step=step, next_seconds=_seconds(found, step))
@@ -273,11 +274,7 @@ class Record:
             low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
             row |= {name: drawn[0], f"{name}_low": low, f"{name}_high": high}
         curves = self.curves(found, weights, k)
-        row["best_at"] = (
-            least(curves.steps, curves.loss.mean(axis=2) @ (1 / curves.trivial.mean(axis=1)))
-            if curves.n
-            else np.nan
-        )
+        row["best_at"] = least(curves.steps, curves.relative_loss()) if curves.n else np.nan
         row |= self._label_gain(found, weights, k)
         samples = _last_samples(found, weights) or {}
         for name in (f"{n}{end}" for n in _FROM_SAMPLES for end in ("", "_low", "_high", "_null")):
@@ -334,7 +331,13 @@ class Record:
             trivial=reference["trivial"][:, part["held_out"]],
             gaussian=reference["told" if told else "untold"][:, part["held_out"]],
             n_tests=len(about["levels"]) * len(about["classes"]),
+            perfect=np.log(FLOOR) - _mean(reference["train_log"][:, part["train"]]),
         )
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over samples, NaN for none."""
+    return values.mean(axis=1) if values.shape[1] else np.full(len(values), np.nan)
 
 
 def _last_samples(found: list[Measurement], weights: str) -> dict[str, Any] | None:

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclaims.monitor.data import Chosen, Data
+from diffclaims.monitor.data import Data
 from diffclaims.monitor.gaussian import Gaussian, mixture
-from diffclaims.monitor.noise import noise
+from diffclaims.monitor.noise import pairs
 
 Floats = NDArray[np.float64]
 
@@ -19,9 +19,8 @@ Floats = NDArray[np.float64]
 FITTED, FITTED_IN_ALL = 256, 1024
 #: A mixture in which every class has its own covariance is asked of at most so many classes.
 MOST_PARTS = 20
-#: Losses over sigma squared are kept above this, which is rounding in single precision, before logarithms.
-FLOOR = 1e-6
 
+#: As `diffclaims.monitor.pairs.Answer`, of a class.
 Answer = Callable[[int, Floats, float], Floats]
 
 
@@ -58,52 +57,15 @@ def references(data: Data, levels: Floats, seed: int) -> References:
     answers = {"told": _told(fits), "untold": _untold(fits, data)}
     out: dict[str, list[Floats]] = {n: [] for n in ("trivial", *answers, "train_log", "held_out_log")}
     for split, k, chosen in data.items():
-        pairs = Pairs(chosen, levels, seed)
-        out[f"{split}_log"].append(pairs.log(_calibration(data, k).denoise))
+        measured = pairs(chosen, levels, seed)
+        out[f"{split}_log"].append(measured.log(_calibration(data, k).denoise))
         if split == "held_out":
             mean = fits[k].mean(axis=0)
-            out["trivial"].append(pairs.lowest([lambda y, s: y, partial(_constant, mean)]))
+            out["trivial"].append(measured.lowest([lambda y, s: y, partial(_constant, mean)]))
             for name, some in answers.items():
-                out[name].append(pairs.lowest([partial(f, k) for f in some]))
+                out[name].append(measured.lowest([partial(f, k) for f in some]))
     empty = np.empty((len(levels), 0))
     return References(**{name: np.concatenate([empty, *blocks], axis=1) for name, blocks in out.items()})
-
-
-class Pairs:
-    """Pairs of sample and noise."""
-
-    def __init__(self, chosen: Chosen, levels: Floats, seed: int) -> None:
-        self.draws, self.levels = chosen.draws, levels
-        self.x = np.repeat(_rows(chosen.x), chosen.draws, axis=0)
-        self.noise = noise(chosen, len(levels), seed).reshape(len(levels), *self.x.shape)
-
-    def errors(self, answer: Callable[[Floats, float], Floats]) -> Floats:
-        """Squared errors per coordinate, shape (L, n, draws)."""
-        rows = [
-            np.square(answer(self.x + s * e, float(s)) - self.x).mean(axis=1)
-            for s, e in zip(self.levels, self.noise, strict=True)
-        ]
-        return np.stack(rows).reshape(len(self.levels), -1, self.draws)
-
-    def lowest(self, answers: list[Callable[[Floats, float], Floats]]) -> Floats:
-        """Losses of the answer that is best at each level, by its mean over samples."""
-        losses = np.stack([self.errors(answer).mean(axis=2) for answer in answers])
-        best = losses.mean(axis=2).argmin(axis=0)
-        return np.asarray(losses[best, np.arange(len(self.levels))])
-
-    def log(self, answer: Callable[[Floats, float], Floats]) -> Floats:
-        return log_mean(self.errors(answer), self.levels)
-
-
-def log_mean(errors: Floats, levels: Floats) -> Floats:
-    """Return the mean over draws of ln(error), in units of the noise and kept above rounding.
-
-    Parameters
-    ----------
-    errors : ndarray, shape (L, n, draws)
-    levels : ndarray, shape (L,)
-    """
-    return np.asarray(np.log(np.maximum(errors / levels[:, None, None] ** 2, FLOOR)).mean(axis=2))
 
 
 def _constant(value: Floats, y: Floats, sigma: float) -> Floats:

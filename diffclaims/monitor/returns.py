@@ -9,7 +9,7 @@ import xarray as xr
 
 from diffclaims.monitor.noise import Floats
 from diffclaims.monitor.store import Measurement
-from diffclaims.times.uturns import returned
+from diffclaims.times.uturns import count, returned
 
 
 def turned(found: list[Measurement], weights: str, about: dict[str, Any]) -> xr.Dataset:
@@ -51,5 +51,4 @@ def turned(found: list[Measurement], weights: str, about: dict[str, Any]) -> xr.
 
 def _counts(ends: Any, starts: list[int], n_classes: int) -> list[Floats]:
     """From positions of classes (L, n, returns) to counts (L, n_k, K) of the starts of each class."""
-    counts = np.stack([(ends == k).sum(axis=2) for k in range(n_classes)], axis=-1).astype(np.float64)
-    return np.split(counts, np.cumsum(starts)[:-1], axis=1)
+    return np.split(count(ends, n_classes), np.cumsum(starts)[:-1], axis=1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 #: Steps of the grid for each factor of ten in steps.
 PER_DECADE = 10
@@ -18,8 +19,14 @@ FIRST_SAMPLES = 10.0
 #: On credit, this many times the time of the last measurement must have passed.
 CREDIT_FACTOR = 2.0
 
-#: 0, then powers of ten in equal parts, each whole step once; no training has more steps.
-GRID = np.unique(np.append(0, np.round(10 ** (np.arange(15 * PER_DECADE) / PER_DECADE)).astype(np.int64)))
+
+def whole_steps(wanted: ArrayLike) -> NDArray[np.int64]:
+    """Return the whole steps nearest to some, each once, increasing."""
+    return np.unique(np.rint(wanted).astype(np.int64))
+
+
+#: 0, then powers of ten in equal parts; no training has more steps.
+GRID = whole_steps(np.append(0, 10 ** (np.arange(15 * PER_DECADE) / PER_DECADE)))
 
 
 @dataclass
@@ -105,6 +112,8 @@ class Schedule:
 
     Attributes
     ----------
+    with_samples : bool
+        Whether the schedule is asked for samples; their time is not set aside where the user says when to make them.
     last : int
         Step of the last measurement; -1 before the first.
     since_samples : int
@@ -114,7 +123,7 @@ class Schedule:
     """
 
     def __init__(self, account: Account) -> None:
-        self.account, self.last, self.since_samples = account, -1, 0
+        self.account, self.last, self.since_samples, self.with_samples = account, -1, 0, True
         self.left_out: list[int] = []
         self._waiting: int | None = None
 
@@ -138,7 +147,7 @@ class Schedule:
 
     @property
     def _fourth(self) -> bool:
-        return self.since_samples + 1 >= SAMPLES_EVERY
+        return self.with_samples and self.since_samples + 1 >= SAMPLES_EVERY
 
     def _cost(self, *, samples: bool) -> float:
         """What the next measurement is taken to cost."""
@@ -161,12 +170,14 @@ class Schedule:
         return {
             "account": self.account.state(),
             "since_samples": self.since_samples,
+            "with_samples": self.with_samples,
             "left_out": list(self.left_out),
         }
 
     def restore(self, last: int, state: dict[str, Any]) -> None:
         """Go on after a measurement."""
         self.last, self.since_samples = last, int(state["since_samples"])
+        self.with_samples = bool(state.get("with_samples", True))
         self.left_out = [int(s) for s in state["left_out"] if s < last]
         self.account.restore(state["account"])
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact
 
+from diffclaims.monitor.alarms import began
 from diffclaims.monitor.curves import ERROR, LEARNED, MEMORIZED, MEMORIZING, ClassCurves
+from diffclaims.times.by_sample import resampled
 
 Floats = NDArray[np.float64]
 
@@ -29,13 +31,13 @@ class CopyEvidence:
     step : float
     level : int
         0 for none beyond chance, 1 for `FEW_COPIES`, 2 for `MANY_COPIES`.
-    with_null : bool
-        Whether held-out samples were there to compare with.
+    could_tell : bool
+        Whether so many copies would be beyond chance if all were copies, compared with held-out samples.
     """
 
     step: float
     level: int
-    with_null: bool
+    could_tell: bool
 
 
 def copy_evidence(step: float, samples: dict[str, Any], k: int, n_classes: int) -> CopyEvidence | None:
@@ -51,11 +53,16 @@ def copy_evidence(step: float, samples: dict[str, Any], k: int, n_classes: int) 
         # Without anything to compare with: no more than a third are nearest by that factor in any dimension.
         low = float(binomtest(copied, sources).proportion_ci(0.95, method="exact").low)
         return CopyEvidence(step, 2 * (low > MANY_COPIES * pool), False)
-    table = [[copied, sources - copied], [round(null * held), round((1 - null) * held)]]
-    beyond = fisher_exact(table, alternative="greater").pvalue < ERROR / n_classes
+    kept = [round(null * held), round((1 - null) * held)]
+    beyond, could_tell = (
+        fisher_exact([[k, sources - k], kept], alternative="greater").pvalue < ERROR / n_classes
+        for k in (copied, sources)
+    )
     # Copies of training samples that are not in the pool are not seen.
     excess = (share - null) / pool
-    return CopyEvidence(step, int(beyond) * (int(excess >= FEW_COPIES) + int(excess >= MANY_COPIES)), True)
+    return CopyEvidence(
+        step, int(beyond) * (int(excess >= FEW_COPIES) + int(excess >= MANY_COPIES)), could_tell
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +106,19 @@ def class_states(curves: ClassCurves, copies: list[CopyEvidence | None], seed: i
         why = "no held-out samples, so that neither the held-out loss nor the gap can be measured"
     else:
         times = curves.times(seed)
-    if n == 1:
-        why = "one held-out sample; the gap needs two or more"
-    elif n and not np.isfinite(p[-1]):
+    if n and not np.isfinite(p[-1]):
         why = "no Gaussian is better than a trivial answer: there is nothing to learn that could be measured"
+    elif n:
+        why = (
+            f"{n} held-out and {curves.m} training samples cannot tell: even a class that is learned by heart "
+            "would not be beyond chance; hold out more samples"
+        )
+    # Evidence of before is repeated where nothing was generated; it is one look.
+    looks = [c for c, step in zip(copies, curves.steps, strict=True) if c is not None and c.step == step]
     for name, limit in (("memorizing_at", 1), ("memorized_at", 2)):
-        first = [c.step for c in copies if c is not None and c.level >= limit]
-        if first:
-            times[name] = np.fmin(times[name], first[0])
+        i = began(np.array([c.level >= limit for c in looks], dtype=bool))
+        if i is not None:
+            times[name] = np.fmin(times[name], looks[i].step)
     return ClassStates(states, _columns(curves, n, p), times, "" if states[-1] != UNKNOWN else why)
 
 
@@ -128,7 +140,7 @@ def last_state(curves: ClassCurves, copies: CopyEvidence | None) -> tuple[int, d
 def _judged(curves: ClassCurves, copies: list[CopyEvidence | None]) -> tuple[Floats, list[str]]:
     """Return P and the state at each measurement."""
     levels = np.array([0 if c is None else c.level for c in copies])
-    compared = np.array([c is not None and c.with_null for c in copies])
+    compared = np.array([c is not None and c.could_tell for c in copies])
     if curves.n == 0:
         p = g = a = np.full(len(curves.steps), np.nan)
     else:
@@ -139,7 +151,7 @@ def _judged(curves: ClassCurves, copies: list[CopyEvidence | None]) -> tuple[Flo
         rank = np.where(p >= LEARNED, 1, 0)
         rank = np.where((g >= MEMORIZING) | (levels >= 1), 2, rank)
         rank = np.where((a >= MEMORIZED) | (levels >= 2), 3, rank)
-    known = np.isfinite(p) & (compared | (curves.n >= 2))
+    known = np.isfinite(p) & (compared | curves.could_tell())
     return p, [STATES[r] if ok or r > 1 else UNKNOWN for r, ok in zip(rank, known, strict=True)]
 
 
@@ -158,10 +170,10 @@ def _columns(curves: ClassCurves, n: int, p: Floats) -> dict[str, float]:
         trivial=curves.trivial,
         gaussian=curves.gaussian,
         n_tests=curves.n_tests,
+        perfect=curves.perfect,
     )
     rng = np.random.default_rng(0)
-    w = rng.multinomial(last.n, np.full(last.n, 1 / last.n), size=400).T / last.n
-    v = rng.multinomial(last.m, np.full(last.m, 1 / last.m), size=400).T / last.m
+    w, v = (resampled(n, 400, rng) for n in (last.n, last.m))
     gap = last.gap()[0]
     shows = last.memorizing()[0]
     level = int(np.argmax(shows if np.isfinite(shows).any() else gap))

@@ -49,15 +49,15 @@ class Window:
     next_seconds: float = float("nan")
 
 
-def window(times: Mapping[Name, Mapping[str, Floats]], now: float) -> Window:
+def window(times: Mapping[Name, Mapping[str, Floats]], before: float) -> Window:
     """Return the window of some classes whose times are known.
 
     Parameters
     ----------
     times : mapping of class to its times, shape (1 + B,)
         As `ClassCurves.times` has them.
-    now : float
-        Step of the last measurement.
+    before : float
+        Step of the last measurement but one, -1 for none: what began later is not confirmed.
     """
     known = {
         c: t
@@ -72,6 +72,8 @@ def window(times: Mapping[Name, Mapping[str, Floats]], now: float) -> Window:
     start, stop = starts.max(axis=0), stops.min(axis=0)
     late, early = names[int(starts[:, 0].argmax())], names[int(stops[:, 0].argmin())]
     is_open, reason = _reason(float(start[0]), float(stop[0]), late, early, starts[:, 0], names)
+    if np.isfinite(stop[0]) and stop[0] > before:
+        reason += f"; measure once more, for only the last measurement says so of {early}"
     left = [str(c) for c in times if c not in known]
     if left:
         reason += f"; not counted, since unknown: {', '.join(left)}"

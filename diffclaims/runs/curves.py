@@ -17,7 +17,9 @@ from diffclaims.runs.find import Group, Run
 from diffclaims.runs.grid import WIDEST, Grid, at, common
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
+from diffclaims.times.by_sample import with_even
 from diffclaims.times.crossing import ln_spread
+from diffclaims.times.definitions import Milestone
 
 #: Resamplings of the samples behind the standard errors of times.
 N_RESAMPLINGS = 100
@@ -141,17 +143,15 @@ def _of_class(run: Run, group: Group, k: int, name: object, grid: Grid) -> dict[
     out["generalization"], out["log_gap"] = curves.generalization(), curves.gap()[:, low].mean(axis=1)
     out["tau_best_by_loss"] = np.asarray(definitions.best(curves))
     rng = np.random.default_rng(k)
-    w, v = (
-        np.column_stack([np.full(n, 1 / n), rng.multinomial(n, np.full(n, 1 / n), size=N_RESAMPLINGS).T / n])
-        for n in (curves.n, curves.m)
-    )
-    for kind in ("gen", "mem"):
+    w, v = (with_even(n, N_RESAMPLINGS, rng) for n in (curves.n, curves.m))
+    kinds: tuple[Milestone, ...] = ("gen", "mem")
+    for kind in kinds:
         out[kind] = np.stack([d.times(curves, w, v) for d in definitions.of(kind).values()])
         _refuse_gaps(run, curves, name, kind, float(out[kind][0, 0]))
     return out
 
 
-def _refuse_gaps(run: Run, curves: ClassCurves, name: object, kind: str, time: float) -> None:
+def _refuse_gaps(run: Run, curves: ClassCurves, name: object, kind: Milestone, time: float) -> None:
     """Refuse a time in a gap between measurements far apart: where in it is a guess.
 
     One that is not reached may have been reached in any gap, and lost again.

@@ -7,49 +7,16 @@ choice of the level that shows most. The definitions are ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.monitor.curves import ClassCurves
-from diffclaims.times.crossing import jittery_crossing
+from diffclaims.times import definitions
+from diffclaims.times.by_sample import excess
+from diffclaims.times.definitions import Definition, Milestone
 from diffclaims.times.networks import least
 
 Floats = NDArray[np.float64]
-#: ``(curves, weights of held-out samples (n, B), of training samples (m, B)) -> (T, B)``.
-Progress = Callable[[ClassCurves, Floats, Floats], Floats]
-
-
-@dataclass(frozen=True)
-class Definition:
-    """One definition of a time.
-
-    Parameters
-    ----------
-    name : str
-    milestone : {"gen", "mem"}
-    sentence : str
-        The time at which ...
-    progress : callable
-        What rises while the network learns.
-    threshold : float
-        What it must reach.
-    """
-
-    name: str
-    milestone: Literal["gen", "mem"]
-    sentence: str
-    progress: Progress
-    threshold: float
-
-    def times(self, curves: ClassCurves, w: Floats, v: Floats) -> Floats:
-        """Return the optimizer step for each column of weights, found in ln(step); +inf if not reached."""
-        after = curves.steps > 0
-        values = self.progress(curves, w, v)[after]
-        return np.array([jittery_crossing(curves.steps[after], y, self.threshold) for y in values.T])
 
 
 def low(curves: ClassCurves) -> NDArray[np.bool_]:
@@ -61,7 +28,7 @@ def low(curves: ClassCurves) -> NDArray[np.bool_]:
 def best(curves: ClassCurves) -> float:
     """Return the step of least held-out loss, mean over levels of L/T; +inf if it still falls at the end."""
     after = curves.steps > 0
-    return least(curves.steps[after], (curves.loss.mean(axis=2) @ (1 / curves.trivial.mean(axis=1)))[after])
+    return least(curves.steps[after], curves.relative_loss()[after])
 
 
 def _learned(c: ClassCurves, w: Floats, v: Floats) -> Floats:
@@ -69,8 +36,7 @@ def _learned(c: ClassCurves, w: Floats, v: Floats) -> Floats:
 
 
 def _excess(c: ClassCurves, w: Floats, v: Floats) -> Floats:
-    loss = (c.loss @ w)[:, low(c)]
-    return np.asarray(-np.log(loss / loss.min(axis=0)).mean(axis=1))
+    return np.asarray(excess((c.loss @ w)[:, low(c)]).mean(axis=1))
 
 
 def _gap(c: ClassCurves, w: Floats, v: Floats) -> Floats:
@@ -98,11 +64,11 @@ DEFINITIONS = (
 )
 
 
-def of(milestone: str) -> dict[str, Definition]:
+def of(milestone: Milestone) -> dict[str, Definition]:
     """Return the definitions of a milestone by name, the main one first."""
-    return {d.name: d for d in DEFINITIONS if d.milestone == milestone}
+    return definitions.of(milestone, DEFINITIONS)
 
 
-def sentences(milestone: str) -> dict[str, str]:
+def sentences(milestone: Milestone) -> dict[str, str]:
     """Return what each definition of a milestone says, by name."""
-    return {name: d.sentence for name, d in of(milestone).items()}
+    return definitions.sentences(milestone, DEFINITIONS)

@@ -144,6 +144,32 @@ def jittery_crossing(steps: ArrayLike, values: ArrayLike, threshold: float) -> f
     return float(np.exp(x[i - 1] + (x[i] - x[i - 1]) * (threshold - fit[i - 1]) / (fit[i] - fit[i - 1])))
 
 
+def first_reached(steps: Floats, values: Floats, threshold: float, *, from_start: bool = False) -> Floats:
+    """Return `jittery_crossing` of one curve or of several.
+
+    Parameters
+    ----------
+    steps : ndarray, shape (T,)
+    values : ndarray, shape (T,) or (T, B)
+        A curve that is not finite everywhere has the time NaN.
+    threshold : float
+    from_start : bool
+        Whether a curve may be there at step 0, which has no ln: it is found in ln(1 + step) then. Otherwise
+        measurements before the first step are left out.
+
+    Returns
+    -------
+    ndarray, shape () or (B,)
+    """
+    kept, moved = (steps >= 0, 1) if from_start else (steps > 0, 0)
+    curves = values[kept].reshape(int(kept.sum()), -1)
+    found = [
+        jittery_crossing(steps[kept] + moved, y, threshold) - moved if np.isfinite(y).all() else np.nan
+        for y in curves.T
+    ]
+    return np.array(found).reshape(values.shape[1:])
+
+
 def ln_spread(samples: Floats) -> Floats:
     """Return half the 16-84 % range of ln(time) over resamplings (first axis); +inf if censored."""
     ordered = np.sort(np.log(samples), axis=0)  # quantiles of infinities must not be interpolated

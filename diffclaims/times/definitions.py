@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from diffclaims.errors import InvalidInput
-from diffclaims.times.crossing import jittery_crossing
+from diffclaims.times.by_sample import excess
+from diffclaims.times.crossing import first_reached
 from diffclaims.times.networks import EARLY, Curves, Floats
 
 Milestone = Literal["gen", "best", "mem"]
@@ -28,9 +29,18 @@ STATED: dict[Milestone, tuple[str, str]] = {
 }
 
 
+class Stepped(Protocol):
+    """Curves of any kind."""
+
+    @property
+    def steps(self) -> Floats:
+        """Steps of the measurements, increasing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Definition:
-    """One definition of a time.
+    """One definition of a time: of a recorded U-Net here, of a watched training in `diffclaims.runs.definitions`.
 
     Parameters
     ----------
@@ -40,8 +50,8 @@ class Definition:
         Whether it says when a class is generalized or memorized.
     sentence : str
         The time at which ... ; goes into every recording.
-    progress : callable ``(curves) -> ndarray, shape (T,)``
-        What rises while the network learns.
+    progress : callable ``(curves, ...) -> ndarray, shape (T,)``
+        What rises while the network learns; (T, B) for curves that take B weights of the samples behind them.
     threshold : float
         What it must reach.
     """
@@ -49,12 +59,16 @@ class Definition:
     name: str
     milestone: Milestone
     sentence: str
-    progress: Callable[[Curves], Floats]
+    progress: Callable[..., Floats]
     threshold: float
 
     def time(self, curves: Curves) -> float:
         """Return the optimizer step, found in ln(step); +inf if not reached."""
-        return jittery_crossing(curves.steps, self.progress(curves), self.threshold)
+        return float(self.times(curves))
+
+    def times(self, curves: Stepped, *weights: Floats) -> Floats:
+        """Return the same for each column of weights of the samples."""
+        return first_reached(curves.steps, self.progress(curves, *weights), self.threshold)
 
 
 def _isotropic(c: Curves) -> Floats:
@@ -62,7 +76,7 @@ def _isotropic(c: Curves) -> Floats:
 
 
 def _excess(c: Curves) -> Floats:
-    return -c.at_low(np.log(c.test_loss / c.test_loss.min(axis=0)))
+    return c.at_low(excess(c.test_loss))
 
 
 def _initial(c: Curves) -> Floats:
@@ -128,9 +142,9 @@ DEFINITIONS = (
 )
 
 
-def of(milestone: Milestone) -> dict[str, Definition]:
+def of(milestone: Milestone, among: Iterable[Definition] = DEFINITIONS) -> dict[str, Definition]:
     """Return the definitions of a milestone by name, the main one first."""
-    return {d.name: d for d in DEFINITIONS if d.milestone == milestone}
+    return {d.name: d for d in among if d.milestone == milestone}
 
 
 def find(milestone: Milestone, name: str) -> Definition:
@@ -152,9 +166,9 @@ def main(milestone: Milestone) -> str:
     return next(iter(of(milestone)))
 
 
-def sentences(milestone: Milestone) -> dict[str, str]:
+def sentences(milestone: Milestone, among: Iterable[Definition] = DEFINITIONS) -> dict[str, str]:
     """Return what each definition of a milestone says, by name."""
-    return {name: d.sentence for name, d in of(milestone).items()}
+    return {name: d.sentence for name, d in of(milestone, among).items()}
 
 
 def table(definitions: Iterable[Definition] = DEFINITIONS) -> str:

@@ -1,5 +1,6 @@
 """From losses by class, snapshot, level and image to the progress curves that times are read off.
- "Low" is the mean over the low noise levels of the run. Losses are those of `probes`:
+
+"Low" is the mean over the low noise levels of the run. Losses are those of `probes`:
 per dimension, in units of the noise. Times are optimizer steps, found in ln(step), +inf if not reached.
 """
 
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from diffclaims.memorization.auc import below, weighted_auc
+from diffclaims.times.by_sample import drawn, even, gap
 
 Floats = NDArray[np.float64]
 
@@ -24,14 +28,6 @@ def least(steps: ArrayLike, values: ArrayLike) -> float:
         y = np.convolve(np.concatenate([y[:1], y, y[-1:]]), np.ones(3) / 3, mode="valid")
     at = int(y.argmin())
     return np.inf if at == y.size - 1 else float(np.asarray(steps, dtype=np.float64)[at])
-
-
-def auc(train: Floats, test: Floats) -> Floats:
-    """Return P(training value < test value), ties half, over the last axis; NaN entries are left out."""
-    a, b = train[..., :, None], test[..., None, :]
-    valid = np.isfinite(a) & np.isfinite(b)
-    wins = np.where(a < b, 1.0, np.where(a == b, 0.5, 0.0))
-    return np.asarray((wins * valid).sum(axis=(-1, -2)) / valid.sum(axis=(-1, -2)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -123,24 +119,19 @@ class ClassImages:
         self._loss, self._test = (x[..., np.isfinite(x[0, 0])] for x in (test_loss, test_log_ratio))
         self._train = train_log_ratio[..., np.isfinite(train_log_ratio[0, 0])]
         a, b = (x[:, low].mean(axis=1) for x in (self._train, self._test))
-        # Who is below whom does not change when images are resampled: only how often each pair counts.
-        below = (a[:, :, None] < b[:, None, :]) + 0.5 * (a[:, :, None] == b[:, None, :])
-        self._below: Floats = below
+        self._below = below(a, b)
 
     def curves(self, rng: np.random.Generator | None = None) -> Curves:
         """Average over the images, or over as many drawn from them with replacement."""
         n, m = self._test.shape[-1], self._train.shape[-1]
-        w, v = (
-            np.full(k, 1 / k) if rng is None else np.bincount(rng.integers(k, size=k), minlength=k) / k
-            for k in (n, m)
-        )
+        w, v = (even(k) if rng is None else drawn(k, rng) for k in (n, m))
         loss = self._loss @ w
         return Curves(
             steps=self.steps,
             initial=loss[0],
             low=self.low,
             test_loss=loss[1:],
-            gap=(self._test @ w - self._train @ v)[1:],
+            gap=gap(self._test, self._train, w, v)[1:],
             membership_auc=self.membership_auc(w, v)[1:],
             wiener=self.wiener,
             isotropic=self.isotropic,
@@ -152,6 +143,6 @@ class ClassImages:
     ) -> Floats:
         """P(training image's mean ln(L/L_W) at low < test image's), shape (1 + T,)."""
         n, m = self._test.shape[-1], self._train.shape[-1]
-        w = np.full(n, 1 / n) if test_weights is None else test_weights
-        v = np.full(m, 1 / m) if train_weights is None else train_weights
-        return np.asarray(v @ (self._below @ w).T)
+        w = even(n) if test_weights is None else test_weights
+        v = even(m) if train_weights is None else train_weights
+        return weighted_auc(self._below, v, w)

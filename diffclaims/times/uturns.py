@@ -11,6 +11,23 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+def count(classes: NDArray[np.integer], n_classes: int) -> Floats:
+    """Count the returns of each start by class.
+
+    Parameters
+    ----------
+    classes : integer ndarray, shape (..., returns)
+        Position of the class of each end; any other number for none.
+    n_classes : int
+
+    Returns
+    -------
+    ndarray, shape (..., K)
+    """
+    counts = [(classes == k).sum(axis=-1) for k in range(n_classes)]
+    return np.stack(counts, axis=-1).astype(np.float64)
+
+
 def shares(ends: Floats) -> tuple[Floats, Floats]:
     """Return shares of the classes among the returns that have a class, and standard errors over starts.
 

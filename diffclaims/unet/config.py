@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffclaims.errors import InvalidInput
+from diffclaims.monitor.schedule import whole_steps
 from diffclaims.problem.validate import POSITIVE, Limit, at_least, check_settings, one_of, setting
 from diffclaims.unet.data.choice import DataConfig
 from diffclaims.unet.data.registry import DEFAULT
@@ -130,7 +131,7 @@ class ProbeConfig:
     def steps(self, last: int) -> tuple[int, ...]:
         """Steps of the snapshots, log-spaced from the first to `last`, distinct."""
         first = min(self.first_snapshot, last)
-        return tuple(sorted({int(s) for s in np.rint(np.geomspace(first, last, self.snapshots))}))
+        return tuple(whole_steps(np.geomspace(first, last, self.snapshots)).tolist())
 
 
 _SHARES = Limit("hold shares of the steps in (0, 1]", lambda v: all(0 < x <= 1 for x in v), "correct them")

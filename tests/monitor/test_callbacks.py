@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from diffclaims import Monitor, denoisers  # noqa: E402
 from diffclaims.errors import DiffclaimsError, InvalidInput  # noqa: E402
+from diffclaims.monitor.callbacks import Watch  # noqa: E402
 from tests.monitor.training import Net, data  # noqa: E402
 
 #: Libraries of this size warn of each other.
@@ -197,3 +198,18 @@ def test_the_trainer_of_transformers_measures_and_stops(tmp_path, stop):
     callback = monitor.as_hf(make, stop=stop)
     transformers.Trainer(Model(), arguments, train_dataset=rows, callbacks=[callback]).train()
     assert monitor.record.store.steps() == ([0, 1, 2, 3, 4, 5, 6] if stop is None else [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("states", "stopped"), [((2, 1, 2, 1), [False] * 4), ((1, 2, 3, 1), [False, False, True, False])]
+)
+def test_an_alarm_that_the_next_measurement_does_not_confirm_stops_nothing(states, stopped):
+    """It may be by chance, and a training that was stopped does not go on."""
+    measured = iter(states)
+    monitor = types.SimpleNamespace(
+        due=lambda step: True,
+        measure=lambda *given: None,
+        record=types.SimpleNamespace(scalars=lambda: {"monitor/a/state": next(measured)}),
+    )
+    watch = Watch(monitor, denoisers.from_x0(lambda x, sigma: x), None, "memorizing")
+    assert [watch.see(step, None) for step in range(4)] == stopped

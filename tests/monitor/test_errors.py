@@ -155,7 +155,7 @@ def test_a_class_with_one_sample(tmp_path):
     held = watched(tmp_path / "c", held_out=(XV[one], YV[one]))
     held.measure(0, X0)
     assert held.status().state.values.tolist() == ["learned", "unknown", "learned"]
-    assert "1: one held-out sample; the gap needs two or more" in held.status().attrs["missing"]
+    assert "1: 1 held-out and 39 training samples cannot tell" in held.status().attrs["missing"]
 
 
 def test_samples_that_come_twice_or_are_held_out_as_well_are_counted_once(tmp_path):

@@ -52,6 +52,44 @@ def test_the_budget_is_kept(losses, samples):
     assert bool(sampled) == (samples is not None)
 
 
+def test_no_time_is_set_aside_for_samples_that_are_switched_off():
+    """Every step of the grid is measured that losses alone can pay for."""
+
+    def steps(with_samples):
+        clock = Clock()
+        schedule, measured = Schedule(Account(0.05, clock)), []
+        for step in range(3000):
+            if schedule.due(step):
+                measured.append(step)
+                clock.now += 2.0
+                schedule.with_samples = with_samples
+                schedule.measured(step, losses=2.0)
+            clock.now += 1.0
+        assert schedule.account.share <= 0.05
+        return measured, schedule
+
+    (without, schedule), (set_aside, _) = steps(False), steps(True)
+    assert len(without) > len(set_aside)
+    late = {int(s) for s in GRID if 400 < s < 3000}
+    assert late <= set(without)
+    assert not late <= set(set_aside)
+    again = Schedule(Account(0.05, Clock()))
+    again.restore(without[-1], schedule.state())
+    assert not again.with_samples
+
+
+def test_measure_says_whether_samples_are_switched_off(tmp_path):
+    torch = pytest.importorskip("torch")
+    from diffclaims import Monitor, denoisers
+
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    monitor = Monitor(tmp_path, train=x[:10], held_out=x[10:], clock=Clock())
+    denoiser = denoisers.from_x0(lambda x, sigma: x / 2)
+    for step, samples in ((0, False), (1, None), (2, False)):
+        monitor.measure(step, denoiser, samples=samples)
+        assert monitor.state_dict()["schedule"]["with_samples"] is (samples is None)
+
+
 def test_the_first_measurements_are_not_lost():
     """Each costs as much as 100 steps: one for each doubling of the time until the account has paid for them."""
     schedule, measured, _ = run(5000, 1.0, 100.0)

@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclaims.errors import InvalidInput
+from diffclaims.memorization.auc import auc, below, weighted_auc
+from diffclaims.monitor.curves import ClassCurves
 from diffclaims.times import definitions
+from diffclaims.times.by_sample import drawn, even, with_even
+from diffclaims.times.crossing import first_reached
 from diffclaims.times.crossing import jittery_crossing as crossing
-from diffclaims.times.networks import Curves, auc, least
+from diffclaims.times.networks import ClassImages, Curves, least
 from diffclaims.unet.measure.memorization import copy_radius, find_copies, frechet_distance, kernel_distance
 from diffclaims.unet.measure.oracle import oracle_uturns, posterior
 from diffclaims.unet.measure.wiener import ClassMoments
@@ -47,11 +51,66 @@ def test_least_is_over_three_neighbours():
     assert least(STEPS, curve) == pytest.approx(100, rel=0.15)
 
 
-def test_auc_counts_pairs():
-    assert auc(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == 1
-    assert auc(np.array([1.0, np.nan]), np.array([1.0, 2.0])) == 0.75
+@pytest.fixture(scope="module")
+def two_kinds():
+    """ln(L/W) of 30 training and 20 held-out samples, at 6 snapshots and 3 levels, with ties."""
     rng = np.random.default_rng(0)
-    assert auc(rng.normal(size=2000), rng.normal(size=2000)) == pytest.approx(0.5, abs=0.04)
+    return rng.normal(size=(6, 3, 30)).round(1), (rng.normal(size=(6, 3, 20)) + 0.5).round(1)
+
+
+def written_auc(a, b, v, w):
+    pairs = [(v[i] * w[j], x, y) for i, x in enumerate(a) for j, y in enumerate(b)]
+    return sum(p * (1.0 if x < y else 0.5 if x == y else 0.0) for p, x, y in pairs)
+
+
+def test_auc_counts_pairs(two_kinds):
+    assert auc(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == 1
+    assert auc(np.array([1.0]), np.array([1.0, 2.0])) == 0.75
+    train, held = two_kinds
+    v, w = np.random.default_rng(1).dirichlet(np.ones(30)), np.random.default_rng(2).dirichlet(np.ones(20))
+    exact = weighted_auc(below(train[:, 0], held[:, 0]), v, w)
+    for t in range(6):
+        plain = written_auc(train[t, 0], held[t, 0], even(30), even(20))
+        assert auc(train, held)[t, 0] == pytest.approx(plain)
+        assert exact[t] == pytest.approx(written_auc(train[t, 0], held[t, 0], v, w))
+
+
+def test_a_unet_and_a_watched_training_have_the_same_gap_and_auc(two_kinds):
+    train, held = two_kinds
+    one, steps = np.ones(3), np.arange(6.0)
+    unet = ClassImages(
+        steps=steps, low=np.array([True, False, False]), test_loss=np.exp(held), test_log_ratio=held,
+        train_log_ratio=train, wiener=one, isotropic=2 * one, scale=one,
+    )  # fmt: skip
+    watched = ClassCurves(
+        steps, np.exp(held), held, train, np.ones((3, 20)), np.ones((3, 20)), 3, np.zeros(3)
+    )
+    np.testing.assert_allclose(unet.curves().gap, watched.gap()[1:])
+    np.testing.assert_allclose(unet.curves().membership_auc, watched.auc()[1:, 0])
+    w, v = drawn(20, np.random.default_rng(5)), drawn(30, np.random.default_rng(6))
+    exact, first_order = unet.membership_auc(w, v), watched.auc(w[:, None], v[:, None])[:, 0, 0]
+    np.testing.assert_allclose(first_order, exact, atol=0.03)
+    assert np.abs(exact - unet.membership_auc()).max() > 0.05
+
+
+def test_curves_of_many_resamplings_are_read_one_by_one():
+    rng = np.random.default_rng(0)
+    steps, y = np.append(0.0, STEPS), np.cumsum(rng.random((26, 4)), axis=0)
+    y[3, 2] = np.nan
+    times = first_reached(steps, y, 5.0)
+    assert np.isnan(times[2])
+    assert times[1] == crossing(STEPS, y[1:, 1], 5.0) == first_reached(steps, y[:, 1], 5.0)
+    early = first_reached(steps, y + 5, 5.0, from_start=True)
+    assert early[0] == 0
+    assert first_reached(steps, y, 5.0, from_start=True)[1] == crossing(steps + 1, y[:, 1], 5.0) - 1
+
+
+def test_weights_of_resamplings_sum_to_one():
+    w = with_even(7, 5, np.random.default_rng(0))
+    np.testing.assert_allclose(w.sum(axis=0), 1)
+    assert (w[:, 0] == 1 / 7).all()
+    assert len(np.unique(w[:, 1:], axis=1).T) > 1
+    assert drawn(7, np.random.default_rng(0)).sum() == pytest.approx(1)
 
 
 def _curves(**changes):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diffclaims.times.networks import auc
+from diffclaims.memorization.auc import auc
 from diffclaims.unet.config import ProbeConfig
 from diffclaims.unet.data.data_set import Images
 from diffclaims.unet.data.prepare import PreparedData
@@ -111,8 +111,8 @@ def _membership(
         train, test = (
             measured[f"{s}_log_ratio"][k][low].mean(axis=0).astype(np.float64) for s in ("train", "test")
         )
-        value = float(auc(train, test))
-        n, m = np.isfinite(train).sum(), np.isfinite(test).sum()
+        train, test = (x[np.isfinite(x)] for x in (train, test))
+        value, n, m = float(auc(train, test)), len(train), len(test)
         noise = float(np.sqrt((n + m + 1) / (12 * n * m)))
         memorizer = name == "empirical"
         out.append(

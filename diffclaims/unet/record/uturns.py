@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from diffclaims.times.uturns import returned
+from diffclaims.times.uturns import count, returned
 from diffclaims.unet.data.prepare import PreparedData
 from diffclaims.unet.measure.classifier import Classifier
 from diffclaims.unet.measure.oracle import oracle_uturns
@@ -70,7 +70,7 @@ def _turned(
     labels = [cfg.data.source.label(c) for c in data.classes]
     label = classifier.classes_of(images.reshape(-1, *images.shape[4:]), labels).reshape(images.shape[:4])
     # (K, level, start, to): returns of a start that end in each class; those of no class are left out.
-    ends = np.stack([(label == k).sum(axis=3) for k in range(k_all)], axis=-1).astype(np.float64)
+    ends = count(label, k_all)
     weights = np.array(data.counts) / sum(data.counts)
     rng = np.random.default_rng(mix(cfg.seed, UTURN, 999))
     oracle, oracle_commitment = oracle_uturns(list(real), levels, moments, weights, rng=rng)

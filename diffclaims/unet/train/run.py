@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from diffclaims.errors import DiffclaimsError
+from diffclaims.monitor.guard import evaluating
 from diffclaims.storage.files import write_atomic
 from diffclaims.storage.provenance import provenance
 from diffclaims.terminal import tell
@@ -231,10 +232,8 @@ class Run:
     def _measuring(self, what: str) -> Iterator[None]:
         """Evaluate the network in full float32, and count the time as `what`."""
         began = time.monotonic()
-        self._denoiser.eval()
-        with tf32(False, self._device):
+        with evaluating([], [self._denoiser]), tf32(False, self._device):
             yield
-        self._denoiser.train()
         self._seconds[what] += time.monotonic() - began
 
     def _measure(self) -> None:
