@@ -13,6 +13,7 @@ from diffclaims.storage.schema import stamp, validate
 from diffclaims.theory.curves import learning_curves
 from diffclaims.times.crossing import _around, _cubic, smooth_crossing, smooth_crossings
 from diffclaims.times.learning import learning_times
+from diffclaims.times.log_time import log_times
 
 TAU = np.geomspace(1e-2, 1e4, 121)
 NAMES = ("tau_gen", "tau_best", "tau_mem")
@@ -289,6 +290,37 @@ def test_several_crossings_at_once_are_those_of_one_after_another():
     for (x, y), found in zip(curves, smooth_crossings(curves, 0.3), strict=True):
         # Newton's method goes on until the slowest is done.
         np.testing.assert_allclose(found, smooth_crossing(x, y, 0.3), rtol=1e-9, atol=1e-12)
+
+
+def test_each_curve_may_have_a_level_of_its_own():
+    rng = np.random.default_rng(6)
+    x, y = np.arange(7.0), np.cumsum(rng.normal(size=(2, 3, 7)), axis=-1)
+    levels = np.array([[0.5], [-0.5]])
+    at, slope = smooth_crossing(x, y, levels)
+    for i, j in np.ndindex(2, 3):
+        one = smooth_crossing(x, y[i, j], float(levels[i, 0]))
+        np.testing.assert_allclose((at[i, j], slope[i, j]), one, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_seeds", [0, 3])
+@pytest.mark.parametrize("milestone", ["gen", "best", "mem"])
+def test_times_of_several_levels_and_classes_are_those_one_by_one(milestone, n_seeds):
+    pairs = [two_phase(start=s, end=500 * s, gap_start=500 * s, gap_end=3000.0) for s in (0.1, 0.3)]
+    # A fall and then a rise, so that there is a least test loss.
+    losses = np.stack([[test + 0.1 * ramp(200, 1e4), train] for test, train in pairs], axis=1)
+    if n_seeds:
+        losses = losses[:, None] * (1 - 1e-3 * np.arange(n_seeds))[:, None, None]
+    found = curves(*losses, [0.4, 0.35], accuracy=1e-3)
+    levels, which = (0.3, 0.5, 0.05), (1, 0)
+    for level, row in zip(levels, log_times(found, milestone, levels, which), strict=True):
+        expected = learning_times(found, level, level)
+        for position, got in zip(which, row, strict=True):
+            own = expected.isel({"class": position})
+            np.testing.assert_allclose(got.low, np.atleast_1d(np.log(own[f"tau_{milestone}"])), rtol=1e-9)
+            assert got.low.shape == (n_seeds or 1,)
+            assert np.isfinite(got.low).all()
+            assert got.accuracy == pytest.approx(float(own[f"tau_{milestone}_accuracy"].max()), rel=1e-6)
+        assert row[0].low[0] != row[1].low[0]
 
 
 @pytest.mark.parametrize("n", [1, 2])

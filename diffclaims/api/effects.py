@@ -19,7 +19,7 @@ from diffclaims.api.outcome import Effect
 from diffclaims.errors import InvalidInput, NotMeasured
 from diffclaims.problem.arguments import checked
 from diffclaims.times.definitions import STATED, Milestone
-from diffclaims.times.log_time import LogTime, log_time
+from diffclaims.times.log_time import LogTime, log_time, log_times
 
 Floats = NDArray[np.float64]
 
@@ -163,8 +163,10 @@ def order_effects(
     stochastic = "seed" in curves.dims
     effects = []
     for milestone in milestones:
-        for level in chosen(levels_of(curves, milestone), which):
-            ratio = log_time(curves, milestone, level, later) - log_time(curves, milestone, level, first)
+        levels = chosen(levels_of(curves, milestone), which)
+        found = log_times(curves, milestone, levels, (later, first))
+        for level, (of_later, of_first) in zip(levels, found, strict=True):
+            ratio = of_later - of_first
             at = f" at {shown(level)}" if milestone != "best" else ""
             name = f"ln tau_{milestone}({names[1]})/tau_{milestone}({names[0]}){at}"
             effects.append(effect(name, ratio, stochastic=stochastic))

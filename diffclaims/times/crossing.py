@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 Floats = NDArray[np.float64]
 
 
-def smooth_crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats]:
+def smooth_crossing(x: Floats, y: Floats, level: float | Floats) -> tuple[Floats, Floats]:
     """Return where smooth curves first reach a level, by a monotone cubic (PCHIP) between the points.
 
     Parameters
@@ -20,7 +20,8 @@ def smooth_crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats]
         Increasing.
     y : ndarray, shape (..., T)
         Exact up to rounding: any point at or above the level counts.
-    level : float
+    level : float or ndarray
+        Of all curves, or what broadcasts to the shape (...) of them.
 
     Returns
     -------
@@ -32,25 +33,29 @@ def smooth_crossing(x: Floats, y: Floats, level: float) -> tuple[Floats, Floats]
     return smooth_crossings([(x, y)], level)[0]
 
 
-def smooth_crossings(curves: Sequence[tuple[Floats, Floats]], level: float) -> list[tuple[Floats, Floats]]:
+def smooth_crossings(
+    curves: Sequence[tuple[Floats, Floats]], level: float | Floats
+) -> list[tuple[Floats, Floats]]:
     """Return `smooth_crossing` of several x and y, all at once: one number takes as long as a hundred."""
-    parts, cells = [], []
+    parts, cells, heights = [], [], []
     for x, y in curves:
         shape, y = y.shape[:-1], y.reshape(-1, x.size)
-        reached = y >= level
+        height = np.broadcast_to(level, shape).ravel()
+        reached = y >= height[:, None]
         found = np.flatnonzero(reached.any(axis=-1))
         at, slope = np.full((2, len(y)), np.inf)
         if found.size and x.size > 1:
             index = np.argmax(reached[found], axis=-1)
             cell = np.clip(index - 1, 0, x.size - 2)
             cells.append(_around(x, y[found], cell))
+            heights.append(height[found])
             parts.append((shape, at, slope, found, x[cell], index == 0))
         else:
             at[found] = x[0]
             parts.append((shape, at, slope, found[:0], x[:0], found[:0] == 0))
     if cells:
         c, width = _cubic(*(np.concatenate(part, axis=-1) for part in zip(*cells, strict=True)))
-        c[3] -= level
+        c[3] -= np.concatenate(heights)
         root = np.where(np.concatenate([first for *_, first in parts]), 0.0, _root(c, width))
         steep = (3 * c[0] * root + 2 * c[1]) * root + c[2]
         ends = np.cumsum([found.size for _, _, _, found, _, _ in parts])[:-1]

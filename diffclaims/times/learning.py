@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -88,45 +89,51 @@ def learning_times(
     return stamp(out, "times", {**keep, "generalization": generalization, "memorization": memorization})
 
 
-def log_time(
-    curves: xr.Dataset, milestone: Milestone, threshold: float, which: int
+def log_times(
+    curves: xr.Dataset, milestone: Milestone, thresholds: Sequence[float], which: Sequence[int]
 ) -> tuple[Floats, Floats | None]:
-    """Return ``ln tau`` of one milestone of one class, and the bound of its error.
+    """Return ``ln tau`` of one milestone at several thresholds and of several classes, and bounds of their errors.
 
-    The array core of `learning_times`, for readers of a single number out of valid curves.
+    The array core of `learning_times`, for readers of a few numbers out of valid curves: many take about as long
+    as one.
 
     Parameters
     ----------
     curves : xarray.Dataset
         Kind "curves", valid.
     milestone : {"gen", "best", "mem"}
-    threshold : float
+    thresholds : sequence of float
         As in `learning_times`; ignored for "best".
-    which : int
-        Position of the class.
+    which : sequence of int
+        Positions of the classes.
 
     Returns
     -------
-    values : ndarray, shape () or (n_seeds,)
+    values : ndarray, shape (n_thresholds, n_which) or (n_thresholds, n_which, n_seeds)
     bound : ndarray of that shape, or None
         None where the curves state no accuracy.
     """
     # Variables without their coordinates: a reader of one number asks a thousand times.
     bare = curves.variables
     times = bare["training_time"].values
+    classes = np.asarray(which, dtype=np.intp)
     test, train = (
-        _last(bare[name], "class", "training_time")[..., which, times > 0]
+        np.moveaxis(_last(bare[name], "class", "training_time")[..., classes, :][..., times > 0], -2, 0)
         for name in ("test_loss", "train_loss")
     )
-    bayes = _last(bare["bayes_loss"], "class")[..., which]
+    bayes = np.moveaxis(_last(bare["bayes_loss"], "class")[..., classes], -1, 0)
     if not all(np.isfinite(v).all() for v in (test, train, bayes)):
         raise SubjectInvalid(
             f"the curves of {curves.attrs.get('subject', 'a subject')} have losses that are not finite numbers; "
             "nothing can be read off them"
         )
-    rest = np.broadcast_to(1 - bayes, test.shape[:-1])
+    shape = (len(thresholds), *test.shape[:-1])
+    rest = (1 - bayes).reshape(*bayes.shape, *(1,) * (test.ndim - 1 - bayes.ndim))
     accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
-    return _read(milestone, threshold, np.log(times[times > 0]), test, train, rest, accuracy)
+    level = np.asarray(thresholds, dtype=np.float64).reshape(-1, *(1,) * (test.ndim - 1))
+    test, train = (np.broadcast_to(loss, (*shape, loss.shape[-1])) for loss in (test, train))
+    rest = np.broadcast_to(rest, shape)
+    return _read(milestone, level, np.log(times[times > 0]), test, train, rest, accuracy)
 
 
 def _last(variable: xr.Variable, *dims: str) -> Floats:
@@ -137,7 +144,7 @@ def _last(variable: xr.Variable, *dims: str) -> Floats:
 
 def _read(
     milestone: str,
-    level: float,
+    level: float | Floats,
     x: Floats,
     test: Floats,
     train: Floats,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,24 +85,49 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
         last training time. Thresholds on losses are read off curves that cover all of learning: what
         they do not reach is never reached.
     """
+    return log_times(curves, milestone, (level,), (which,))[0][0]
+
+
+def log_times(
+    curves: xr.Dataset, milestone: Milestone, levels: Sequence[float | str], which: Sequence[int]
+) -> list[list[LogTime]]:
+    """Return `log_time` at each level, of each class; all of them take about as long as one."""
     variable, dim = STATED[milestone]
     n_classes = curves.sizes.get("class", 0)
-    if "training_time" not in curves.dims or not 0 <= which < n_classes:
-        has = dict(curves.sizes)
-        raise InvalidInput.of(
-            "which", which, f"be the position of a class of curves with sizes {has}", "count from 0"
-        )
+    for position in which:
+        if "training_time" not in curves.dims or not 0 <= position < n_classes:
+            has = dict(curves.sizes)
+            raise InvalidInput.of(
+                "which", position, f"be the position of a class of curves with sizes {has}", "count from 0"
+            )
     seeds = np.asarray(curves.variables["seed"].values) if "seed" in curves.coords else None
     if variable in curves:
-        # Variables without their coordinates: a reader of one number asks a thousand times.
-        at: dict[str, int] = {"class": which}
-        if dim:
-            at[dim] = curves.variables[dim].values.tolist().index(level)
-        stated = curves.variables[variable].isel(at)
-        values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
-        end = np.log(float(curves.variables["training_time"].values[-1]))
-        return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
-    threshold = level if isinstance(level, float) else 0.0
-    known, bound = learning.log_time(curves, milestone, threshold, which)
-    known = np.atleast_1d(known)
-    return LogTime(known, known, 0.0 if bound is None else float(np.max(bound)), seeds)
+        return [[_stated(curves, variable, dim, level, one, seeds) for one in which] for level in levels]
+    thresholds = [level if isinstance(level, float) else 0.0 for level in levels]
+    values, bounds = learning.log_times(curves, milestone, thresholds, which)
+    accuracies = np.zeros(values.shape) if bounds is None else bounds
+    return [
+        [
+            LogTime(np.atleast_1d(known), np.atleast_1d(known), float(np.max(accuracy)), seeds)
+            for known, accuracy in zip(*row, strict=True)
+        ]
+        for row in zip(values, accuracies, strict=True)
+    ]
+
+
+def _stated(
+    curves: xr.Dataset,
+    variable: str,
+    dim: str,
+    level: float | str,
+    which: int,
+    seeds: NDArray[np.int64] | None,
+) -> LogTime:
+    # Variables without their coordinates: a reader of one number asks a thousand times.
+    at: dict[str, int] = {"class": which}
+    if dim:
+        at[dim] = curves.variables[dim].values.tolist().index(level)
+    stated = curves.variables[variable].isel(at)
+    values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
+    end = np.log(float(curves.variables["training_time"].values[-1]))
+    return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
