@@ -9,6 +9,7 @@ in log |z|, and serve every tau; the weights follow by least squares, and so doe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,19 +79,29 @@ class Poles:
             A guess: other poles may serve a wider spectrum.
         """
         target = self.eigenvalues[:, None] / (self.eigenvalues[:, None] - other.z)
-        real, _ = self._fit(target.real)
-        imag, _ = self._fit(target.imag)
-        parts = (w @ values + np.conj(w) @ np.conj(values) for w in (real, imag))
-        return np.asarray(next(parts) + 1j * next(parts))
+        weights, _ = self._fit(np.concatenate([target.real, target.imag], axis=1))
+        real, imag = np.split(weights @ values + np.conj(weights) @ np.conj(values), 2)
+        return np.asarray(real + 1j * imag)
 
     def _fit(self, target: Floats) -> tuple[Complex, float]:
         """Weights of real functions ``x f(x)``, shape (L, m): w of shape (m, N), and the largest error."""
-        column = self.eigenvalues[:, None] / (self.eigenvalues[:, None] - self.z)
-        matrix = 2 * np.concatenate([column.real, -column.imag], axis=1)
-        found = np.linalg.lstsq(matrix, target, rcond=ROUNDING)[0]
+        matrix, left, right = self._least_squares
+        found = right @ (left @ target)
         error = float(np.abs(matrix @ found - target).max())
         real, imag = np.split(found.T, 2, axis=1)
         return real + 1j * imag, error
+
+    @cached_property
+    def _least_squares(self) -> tuple[Floats, Floats, Floats]:
+        """Matrix of the fits, (L, 2N), and two factors of its pseudo-inverse, whose product would lose digits.
+
+        Several fits are made at the same points.
+        """
+        column = self.eigenvalues[:, None] / (self.eigenvalues[:, None] - self.z)
+        matrix = 2 * np.concatenate([column.real, -column.imag], axis=1)
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        keep = values > ROUNDING * values[0]
+        return matrix, left[:, keep].T, right[keep].T / values[keep]
 
 
 def poles(low: float, high: float, largest_rate_time: float, error: float) -> Poles:
