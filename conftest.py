@@ -1,6 +1,7 @@
 """Load the plugin when the package runs from a bare checkout; one thread each; leave long tests to those who ask."""
 
 import os
+import sys
 from importlib import metadata
 
 import pytest
@@ -34,3 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Drop the plugin of hypothesis where nothing collected uses it: to say nothing, it would import all of it."""
+    if "hypothesis" not in sys.modules and not session.config.getoption("diffclaims_explore", default=False):
+        session.config.pluginmanager.unregister(name="hypothesispytest")

@@ -219,3 +219,18 @@ def test_what_is_gathered_passes():
         return len(numbers) + len(more)
 
     assert add(1, "2", a=3) == 3
+
+
+def test_a_call_that_does_not_fit_is_a_type_error_whatever_its_values():
+    @checked
+    def area(width: Annotated[float, at_least(1)], height: float = 1.0, *, unit: str = "m") -> str:
+        return f"{width * height} {unit}"
+
+    assert area(2.0, height=3.0) == "6.0 m"
+    for args, named in (((), {}), ((0.0, 1.0, 2.0), {}), ((0.0,), {"width": 1.0}), ((0.0,), {"depth": 1.0})):
+        with pytest.raises(TypeError):
+            area(*args, **named)
+    with pytest.raises(InvalidInput, match="width"):
+        area(width=0.0)
+    with pytest.raises(InvalidInput, match="unit"):
+        area(2.0, unit=3)

@@ -14,6 +14,7 @@ The *decision threshold* is how far from its threshold an effect must lie, by th
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -122,7 +123,7 @@ class Effect:
                 "leave it out where nothing was resampled",
             )
         known = isinstance(self.samples, Sequence) and not isinstance(self.samples, str | bytes)
-        if not known or any(math.isnan(as_float(sample)) for sample in self.samples):
+        if not known or not all(_is_number(sample) for sample in self.samples):
             raise InvalidInput.of(
                 f"samples of the effect {self.name!r}",
                 self.samples,
@@ -240,7 +241,7 @@ class Effect:
         """How many seeds do not lie beyond the threshold, and beyond the accuracy, on a side: +1 or -1."""
         return sum(side * (x - self.threshold) <= self.accuracy for x in self.samples)
 
-    @property
+    @functools.cached_property
     def outcome(self) -> Outcome:
         """The verdict rule, for this effect alone."""
         if self.samples:
@@ -369,6 +370,11 @@ class Effect:
             exact = "all seeds agree" if self.n_seeds else "exact"
             rule = f"holds above +{limit:.2g}, fails below -{limit:.2g}" if limit else exact
         return f"margin {margin}; {rule}", in_errors
+
+
+def _is_number(sample: object) -> bool:
+    # Floats, which most are, are asked at once: a run looks at tens of thousands.
+    return sample == sample if type(sample) is float else not math.isnan(as_float(sample))
 
 
 def _median(values: np.ndarray, threshold: float) -> float:

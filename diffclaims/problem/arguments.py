@@ -51,16 +51,31 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
     gathered = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     single = {name: p.default for name, p in signature.parameters.items() if p.kind not in gathered}
+    by_place = [
+        n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    plain = len(single) == len(signature.parameters) and not any(
+        p.kind is inspect.Parameter.POSITIONAL_ONLY for p in signature.parameters.values()
+    )
+    needed = {name for name, default in single.items() if default is inspect.Parameter.empty}
 
     @functools.cache
     def limits() -> dict[str, Limit]:
-        return _limits(typing.get_type_hints(function, include_extras=True))
+        found = _limits(typing.get_type_hints(function, include_extras=True))
+        return {name: limit for name, limit in found.items() if name in single}
+
+    def given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        # What `bind` finds for a call that fits, in less time: a run makes thousands. It tells of those that do not.
+        named = dict(zip(by_place, args, strict=False))
+        named.update(kwargs)
+        fits = plain and len(named) == len(args) + len(kwargs) and needed <= named.keys() <= single.keys()
+        return named if fits else signature.bind(*args, **kwargs).arguments
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs).arguments
+        bound = given(args, kwargs)
         for name, limit in limits().items():
-            if name in single and name in bound and bound[name] is not single[name]:
+            if name in bound and bound[name] is not single[name]:
                 limit.check(name, bound[name])
         return function(*args, **kwargs)
 

@@ -59,6 +59,8 @@ def increasing(name: str, value: ArrayLike, *, above_zero: bool = False) -> Floa
 
 def as_float(value: object) -> float:
     """Return one real number as a float, also an infinite one; NaN for what is none."""
+    if type(value) is float:
+        return value
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_ | np.timedelta64) or not isinstance(value, Real):

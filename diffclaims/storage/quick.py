@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,9 @@ def _collect(file: Any, group: Any, path: str, groups: dict[str, Group], above: 
         items.append((name, item, keys, shape))
         if b"CLASS" in keys and shape:
             scales.append(_Scale(name, shape[0], item))
+    by_size: dict[int, set[str]] = {}
+    for scale in scales:
+        by_size.setdefault(scale.size, set()).add(scale.name)
     for name, item, keys, shape in items:
         attrs = _attributes(item, keys)
         if attrs.get("NAME", "").startswith(_NO_VARIABLE):
@@ -124,7 +127,7 @@ def _collect(file: Any, group: Any, path: str, groups: dict[str, Group], above: 
         values = _values(item, shape, attrs)
         coordinates.update(attrs.get("coordinates", "").split())
         is_scale = b"CLASS" in keys and len(shape) == 1
-        dims = (name,) if is_scale else _dims(file, item, keys, shape, scales)[: values.ndim]
+        dims = (name,) if is_scale else _dims(file, item, keys, shape, scales, by_size)[: values.ndim]
         dims = dims or (name,) * values.ndim
         if dims == (name,):
             coordinates.add(name)
@@ -135,13 +138,18 @@ def _collect(file: Any, group: Any, path: str, groups: dict[str, Group], above: 
 
 
 def _dims(
-    file: Any, item: Any, keys: list[bytes], shape: tuple[int, ...], scales: list[_Scale]
+    file: Any,
+    item: Any,
+    keys: list[bytes],
+    shape: tuple[int, ...],
+    scales: list[_Scale],
+    by_size: Mapping[int, set[str]],
 ) -> tuple[str, ...]:
     """Names of the dimensions of a variable; none where the file says nothing of them."""
     # A size that one dimension alone has names it: to look its number up takes longer than all else of a variable.
-    fitting = [{scale.name for scale in scales if scale.size == size} for size in shape]
+    fitting = [by_size.get(size, ()) for size in shape]
     if all(len(names) == 1 for names in fitting):
-        return tuple(names.pop() for names in fitting)
+        return tuple(next(iter(names)) for names in fitting)
     if _OF_DIMS in keys:
         named = {scale.number: scale.name for scale in scales if scale.size in shape}
         return tuple(named[int(i)] for i in np.atleast_1d(_attribute(h5a.open(item, _OF_DIMS))))
@@ -171,9 +179,14 @@ def _keys(item: Any) -> list[bytes]:
 
 
 def _attributes(item: Any, keys: list[bytes]) -> dict[str, Any]:
-    names = {key: key.decode() for key in keys}
-    read = {key: n for key, n in names.items() if n not in _UNREAD and not n.startswith(_PREFIXES)}
-    return {name: _attribute(h5a.open(item, key)) for key, name in read.items()}
+    return {name: _attribute(h5a.open(item, key)) for key in keys if (name := _read_as(key))}
+
+
+@lru_cache(maxsize=1024)
+def _read_as(key: bytes) -> str:
+    """Name of an attribute that is read, else nothing; there are few different ones."""
+    name = key.decode()
+    return "" if name in _UNREAD or name.startswith(_PREFIXES) else name
 
 
 def _attribute(attribute: Any) -> Any:
@@ -182,6 +195,9 @@ def _attribute(attribute: Any) -> Any:
         # Most attributes are a word: one type in memory serves all of them.
         value: NDArray[Any] = np.empty(attribute.shape, object)
         attribute.read(value, _WORD)
+        if value.ndim == 0:
+            word: Any = value[()]
+            return word if isinstance(word, str) else word.decode()
     else:
         value = np.empty(attribute.shape, kind.dtype)
         attribute.read(value)

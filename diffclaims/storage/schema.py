@@ -331,8 +331,10 @@ def stamp(dataset: xr.Dataset, kind: str, attrs: Mapping[str, str | int | float]
     out = dataset.copy()
     for name, variable in schema_of(kind).variables.items():
         if name in out:
-            out[name].attrs.setdefault("units", variable.units)
-            out[name].attrs.setdefault("long_name", variable.long_name)
+            # A variable without its coordinates, which are looked up and put together again for every name.
+            own = out.variables[name].attrs
+            own.setdefault("units", variable.units)
+            own.setdefault("long_name", variable.long_name)
     out.attrs = {**dataset.attrs, **attrs, "schema": kind, "schema_version": SCHEMA_VERSION}
     return validate(out, kind)
 
@@ -369,7 +371,7 @@ def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.
                     f"it has {sorted(map(str, dataset.data_vars))}"
                 )
             continue
-        array = dataset[name]
+        array = dataset.variables[name]
         own = tuple(d for d in array.dims if d not in REPEATS)
         if set(own) != set(variable.dims) or len(own) != len(variable.dims):
             raise SubjectInvalid(
@@ -387,7 +389,7 @@ def validate(dataset: xr.Dataset, kind: str, *, who: str = "the dataset") -> xr.
                     f"{who}: {name} has {int(bad.sum())} values that are not {allowed}, the first at {where}"
                 )
     for name in schema.increasing:
-        values = np.asarray(dataset[name].values) if name in dataset.coords else np.array([])
+        values = np.asarray(dataset.variables[name].values) if name in dataset.coords else np.array([])
         if values.dtype.kind not in "fi" or values.size == 0 or not np.isfinite(values).all():
             raise SubjectInvalid(f"{who}: {kind} needs the coordinate {name!r} with finite numbers")
         if (np.diff(values) <= 0).any() or (values[0] < 0):
