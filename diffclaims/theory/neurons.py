@@ -18,7 +18,7 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.averages import Line, calibrated, line
 from diffclaims.theory.moments import class_moments, is_odd, least_width
-from diffclaims.theory.theta import ThetaRule, spreads, theta_nodes
+from diffclaims.theory.theta import ThetaRule, distinct, spreads, theta_nodes
 
 Floats = NDArray[np.float64]
 
@@ -102,30 +102,38 @@ def _neurons(
 ) -> Neurons:
     k = len(class_variance)
     width = least_width(np.array(class_variance), model)
-    covariance, odd = np.reshape(gram, (k, k)) * model.signal, is_odd(model)
+    different, which = distinct(np.reshape(gram, (k, k)))
+    covariance = different * model.signal
     if rule.spacings(spreads(covariance), width) is None:
-        return _sampled(covariance, class_variance, model, rule, n_normal)
+        return _sampled(covariance, which, class_variance, model, rule, n_normal)
     theta, weight = theta_nodes(covariance, rule, width)
-    if theta.shape[0] > 1 and odd:
+    if theta.shape[0] > 1 and is_odd(model):
         # Only even functions of theta occur, so one of each mirror pair carries both.
         keep = _half(theta)
         weight = np.where(np.abs(theta[keep]).sum(axis=1) > 0, 2 * weight[keep], weight[keep])
         theta = theta[keep]
     weight = weight / weight.sum()
     if rule.negligible > 0 and weight.size > FEW:
-        theta, weight = _merged(theta, weight, class_variance, model, rule, width)
-    return _frozen(weight, *_all_moments(theta, class_variance, model, n_normal))
+        # Classes of one centroid see the same of a neuron.
+        seen_by = [
+            sorted({v for v, at in zip(class_variance, which, strict=True) if at == j})
+            for j in range(len(different))
+        ]
+        theta, weight = _merged(theta, weight, seen_by, model, rule, width)
+    return _frozen(weight, *_all_moments(theta[:, which], class_variance, model, n_normal))
 
 
 def _sampled(
-    covariance: Floats,
+    different: Floats,
+    which: NDArray[np.intp],
     class_variance: tuple[float, ...],
     model: RandomFeatures,
     rule: ThetaRule,
     n_normal: int,
 ) -> Neurons:
     """Quasi-random types, weighted so that averages which are known hold exactly."""
-    theta, _ = theta_nodes(covariance, rule)
+    covariance = different[np.ix_(which, which)]
+    theta = theta_nodes(different, rule)[0][:, which]
     if is_odd(model):
         theta = theta[: theta.shape[0] // 2]  # the other half mirrors it
     a, c, v2, s2 = _all_moments(theta, class_variance, model, n_normal)
@@ -175,18 +183,24 @@ _remembered = lru_cache(maxsize=16)(_neurons)
 def _merged(
     theta: Floats,
     weight: Floats,
-    class_variance: tuple[float, ...],
+    seen_by: list[list[float]],
     model: RandomFeatures,
     rule: ThetaRule,
     width: float,
 ) -> tuple[Floats, Floats]:
-    """Merge the types that respond to no class or to one: theta in between does not matter to the others."""
+    """Merge the types that respond to no class or to one: theta in between does not matter to the others.
+
+    Column j of theta is what the classes of these variances, `seen_by[j]`, see of a neuron.
+    """
     line = np.linspace(-1, 1, 401) * np.abs(theta).max(axis=0)[:, None]
     responds, flat = np.empty(theta.shape, dtype=bool), np.empty(theta.shape[1])
-    for k, variance in enumerate(class_variance):
-        a, _, v2, s2 = class_moments(line[k], variance, model, 1)
-        size = np.stack([a**2, v2, s2])
-        share = (size / np.maximum(size.max(axis=1, keepdims=True), 1e-300)).max(axis=0)
+    for k, variances in enumerate(seen_by):
+        shares = []
+        for variance in variances:
+            a, _, v2, s2 = class_moments(line[k], variance, model, 1)
+            size = np.stack([a**2, v2, s2])
+            shares.append((size / np.maximum(size.max(axis=1, keepdims=True), 1e-300)).max(axis=0))
+        share = np.max(shares, axis=0)
         alive = np.flatnonzero(share > rule.negligible)
         ends = line[k][[max(alive[0] - 1, 0), min(alive[-1] + 1, 400)]]
         responds[:, k] = (theta[:, k] >= ends[0]) & (theta[:, k] <= ends[1])

@@ -63,7 +63,7 @@ class ThetaRule:
 
     def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
         """Return whether the types are quasi-random: the lattice would have too many points."""
-        wide = spreads(mixture.centroid_gram * model.signal)
+        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
         return self.spacings(wide, least_width(mixture.class_variance, model)) is None
 
     def spacings(self, wide: Floats, width: float) -> Floats | None:
@@ -75,6 +75,20 @@ class ThetaRule:
             return None
         spacings = 1.0 / np.maximum(1.0 / self.spacing[rank - 1], self.per_width * wide / width)
         return spacings if (2 * self.radius / spacings).prod() <= MOST_POINTS else None
+
+
+def distinct(gram: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the Gram matrix of the different centroids, and which of them each class has.
+
+    Of a class that was split in two neurons see what they saw of it whole: both parts share a coordinate of theta, so
+    that types do not depend on how often a class was named.
+    """
+    _, first, inverse = np.unique(gram, axis=0, return_index=True, return_inverse=True)
+    if first.size == gram.shape[0]:
+        return gram, np.arange(first.size)
+    order = np.argsort(first)
+    kept = first[order]
+    return gram[np.ix_(kept, kept)], np.argsort(order)[inverse.ravel()]
 
 
 def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
