@@ -9,9 +9,11 @@ from tests.theory.hard import COUNT, SEEDS, drawn
 
 #: Far centroids (largest norm^2 33, 48, 61, 120 and 10) on which a spacing fixed in standard deviations failed.
 FAR = (16, 21, 23, 28, 42)
-#: Four and five classes, far in as many directions: the most types there are reach 1.2e-3 and 1.1e-3. That is said
-#: after three resolutions, in less than a second.
-OUT_OF_REACH = {(20261129, 116), (20261129, 165)}
+#: Four and five classes, far in as many directions: the most types there are reach 1.2e-3, 1.1e-3 and 1.1e-3. That is
+#: said after three resolutions, in less than a second.
+OUT_OF_REACH = {(20261129, 116), (20261129, 165), (20261130, 23)}
+#: Four classes, of which the most types reach 1.4e-3; two refinements promise 0.8e-3, so that all are tried.
+BARELY = {(20261130, 144)}
 #: Lattices that reach 1e-5 in some seconds.
 TRUE = (16, 21, 23)
 #: The same mixtures drawn differently; the last has sampled types, whose points depend on the Gram matrix.
@@ -33,7 +35,7 @@ def test_far_centroids_converge(index):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("index", range(COUNT))
 def test_every_drawn_mixture_converges(seed, index):
-    if (seed, index) in OUT_OF_REACH:
+    if (seed, index) in OUT_OF_REACH | BARELY:
         with pytest.raises(SolveFailed, match=r"more than accuracy .* or simulate"):
             curves(*drawn(seed)[index])
         return
