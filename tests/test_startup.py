@@ -12,7 +12,6 @@ UNNEEDED = (
     "torchvision",
     "sklearn",
     "matplotlib",
-    "scipy.stats",
     "distributed",
 )
 

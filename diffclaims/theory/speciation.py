@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, gammainccinv, gammaincinv, ndtr, ndtri
+from scipy.stats import qmc
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.arguments import checked
@@ -332,8 +333,6 @@ def _net(n_axes: int, n_points: int, rng: np.random.Generator) -> NDArray[np.int
     A replicate is the net XOR a uniform integer per axis: each point is then uniform, the
     replicates are independent given the net, and the slow scrambling is done once.
     """
-    from scipy.stats import qmc  # takes half a second, which most claims need not spend
-
     sobol = qmc.Sobol(n_axes, scramble=True, bits=NET_BITS, seed=rng)
     return np.asarray(sobol.random(n_points) * 2.0**NET_BITS, dtype=np.int64)
 

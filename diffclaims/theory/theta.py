@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from scipy.stats import qmc
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -115,8 +116,6 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tupl
         weight = np.exp(-(grid**2).sum(axis=1) / 2)
         weight /= weight.sum()
     else:
-        from scipy.stats import qmc  # takes half a second, and few mixtures need samples
-
         sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
         # The first coordinates of Sobol points are the most even: they go to the widest directions.
         half = ndtri(sobol.random_base2(rule.log2_points))[:, ::-1]
