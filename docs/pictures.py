@@ -7,6 +7,7 @@ from matplotlib import pyplot
 
 from diffclaims import Experiment, GaussianMixture, theory
 from diffclaims.api.claim import load_claims
+from diffclaims.api.evidence import DECISIVE, evidence
 from diffclaims.cli import main
 from diffclaims.plots import command as plots
 from diffclaims.plots.by_weight import draw_by_weight
@@ -105,6 +106,31 @@ plots.save(figure, IMAGES / "unet-ten.png")
 # Six pairs at three weights each.
 frame = draw_by_weight(storage.read_dataset(ORDERS / "imbalance-by-weight.nc"))
 plots.save(frame.figure, IMAGES / "unet-by-weight.png")
+
+# A rare class at two weights: each effect by seed, and what the verdict rule knows after so many seeds.
+subject = Recorded("unet-rare", ROOT / "baselines" / "unet" / "recorded" / "rare")
+claim = next(c for c in load_claims(ROOT / "claims") if c.id == "minority-speciation")
+(case,) = claim.select(subject.experiments())
+effects = claim.run(subject, case).verdict.effects
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(11.0, 3.8), layout="constrained")
+for row, (effect, color) in enumerate(zip(effects, COLORS, strict=False)):
+    samples = np.array(effect.samples)
+    left.plot(samples, np.full(samples.size, -row), "|", color=color, ms=16)
+    left.plot([effect.value], [-row - 0.32], "^", color=color, ms=6)
+    seen = np.arange(1, samples.size + 1)
+    known = [evidence(n, int((samples[:n] <= 0).sum())) for n in seen.tolist()]
+    # Effects of which all seeds agree have one line.
+    right.plot(seen, known, ("-", "--", "-")[row], color=color, lw=1.6, label=effect.name)
+left.axvline(0.0, color="0.6", lw=0.8)
+left.set_yticks([])
+left.set_ylim(-len(effects) + 0.4, 0.5)
+left.set_xlabel("effect of each seed, and the median")
+right.axhline(DECISIVE, color="0.6", lw=0.8)
+right.set_yscale("log")
+right.set_xlabel("seeds")
+right.set_ylabel("evidence that it lies above 0")
+right.legend(frameon=False, fontsize=8)
+plots.save(figure, IMAGES / "unet-rare.png")
 
 # What the theory costs as work grows, beside simulation and root finding.
 found = storage.read_dataset(ROOT / "baselines" / "cost.nc")
