@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import xarray as xr
 
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
-from diffclaims.storage import paths as locate
+from diffclaims.storage.quick import Group
 
 
 def words(n):
@@ -36,13 +38,19 @@ def test_many_words_are_small_and_any_reader_sees_them(tmp_path):
         np.testing.assert_array_equal(raw["x"].values.astype(str), words(1000)[:, 0])
 
 
-def test_words_that_were_kept_as_numbers_are_read():
-    path = locate.baselines_dir() / "shares.nc"
-    with h5py.File(path) as raw:
+def test_words_that_were_kept_as_numbers_are_read(tmp_path):
+    known, numbers = np.unique(words(100), return_inverse=True)
+    as_words = xr.Dataset({"verdict": (("x", "y"), words(100), {"units": "1"})})
+    old = as_words.copy()
+    numbers = numbers.reshape(old["verdict"].shape).astype(np.int16)
+    old["verdict"] = (("x", "y"), numbers, {"units": "1", storage.WORDS: json.dumps(known.tolist())})
+    old.attrs["checksum"] = storage.checksum({"/": Group.of(as_words)})
+    old.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    with h5py.File(tmp_path / "a.nc") as raw:
         assert raw["verdict"].dtype == np.int16
-    verdicts = storage.read_dataset(path)["verdict"]
-    assert set(verdicts.values.tolist()) <= {"holds", "fails", "inconclusive", "not run"}
-    assert "words" not in verdicts.attrs
+    found = storage.read_dataset(tmp_path / "a.nc")["verdict"]
+    np.testing.assert_array_equal(found.values.astype(str), words(100))
+    assert found.attrs == {"units": "1"}
 
 
 def test_words_in_a_group_come_back(tmp_path):
