@@ -40,5 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Drop the plugin of hypothesis where nothing collected uses it: to say nothing, it would import all of it."""
-    if "hypothesis" not in sys.modules and not session.config.getoption("diffclaims_explore", default=False):
-        session.config.pluginmanager.unregister(name="hypothesispytest")
+    plugins, name = session.config.pluginmanager, "hypothesispytest"
+    explored = session.config.getoption("diffclaims_explore", default=False)
+    if "hypothesis" not in sys.modules and not explored and plugins.has_plugin(name):
+        plugins.unregister(name=name)
