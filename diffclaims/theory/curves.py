@@ -40,7 +40,7 @@ COMPRESSION = 1e-3
 FILTERS, FILTERS_SAMPLED = 1e-3, 0.1
 #: Random points converge unevenly: what is left may exceed the last change, by a third in the cases measured.
 MARGIN = 1.5
-#: A loss below this is none.
+#: A loss, or a change of one, below this is none.
 TINY = 1e-300
 #: Residual of the resolvent, as a share of it; not below 1e-11.
 RESIDUAL = 1e-6
@@ -334,7 +334,7 @@ def _reach(changes: list[float], refinements: int) -> float:
     the mercy of one that was small or large by chance.
     """
     guesses = [change / 2.0 ** (refinements - 1 - i) for i, change in enumerate(changes)]
-    return float(np.exp(np.mean(np.log(np.maximum(guesses, 1e-300)))))
+    return float(np.exp(np.mean(np.log(np.maximum(guesses, TINY)))))
 
 
 def _first(at_times: Callable[..., Losses], times: Floats, until: Until | None) -> Losses:
