@@ -157,8 +157,8 @@ def test_a_scale_with_other_signs_is_refused():
 
     wrong = dataclasses.replace(claim, gauge=turned)
     with pytest.raises(InvalidInput, match=r"gauge of minority-speciation.*signs of the effects"):
-        calibration.measure(wrong, "regime", case, SMALL, None)
-    found = calibration.measure(claim, "regime", case, SMALL, None)
+        calibration.measure(wrong, "regime", case, Pool(SMALL))
+    found = calibration.measure(claim, "regime", case, Pool(SMALL))
     assert found is not None
     margins = found["samples"] - found["threshold"]
     assert (np.sign(found["gauge"]) == np.sign(margins)).all()
@@ -248,6 +248,28 @@ def test_recordings_of_the_same_settings_are_the_pool(tmp_path):
     other.learning_curves(experiment)
     assert (same.played, same.measured) == (1, 0)
     assert (other.played, other.measured) == (0, 1)
+
+
+def test_what_cases_share_is_measured_once_and_counts_in_each(monkeypatch):
+    claim = CLAIMS["minority-speciation"]
+    asked = []
+    plain = FiniteSubject.speciation
+
+    def counted(self, experiment, times):
+        asked.append(experiment.key)
+        return plain(self, experiment, times)
+
+    monkeypatch.setattr(FiniteSubject, "speciation", counted)
+    # As many samples as leave one to the rarest class.
+    shared = Pool(dataclasses.replace(SMALL, speciation_dims=25))
+    parts = [
+        calibration.measure(claim, "regime", claim.case(f"equal-covariance-{which}"), shared)
+        for which in ("strong", "mild", "rarer")
+    ]
+    assert len(asked) == len(set(asked)) == 4
+    seconds = [float(p["seconds"]) for p in parts]
+    assert seconds[2] == pytest.approx(seconds[0] + seconds[1])
+    assert [json.loads(p.attrs["about"])["measured"] for p in parts] == [2, 2, 4]
 
 
 def test_too_few_seeds_and_claims_that_finite_does_not_answer_are_refused():

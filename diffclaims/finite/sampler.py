@@ -7,7 +7,6 @@ clean point. A point's end is judged by the exact posterior of the true mixture.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +22,8 @@ from diffclaims.finite.noise import Noise
 from diffclaims.finite.scores import (
     Score,
     ScoreMaker,
-    answers_opposite_by_opposite,
+    answers_opposite,
     exact_score,
-    from_one_class,
     learned_scores,
     log_posterior,
 )
@@ -122,6 +120,7 @@ def speciation(
     listed = check_seeds(seeds)
     xp = Backend(name=backend, device=device)
     grid = time_grid(turns, end, n_steps)
+    models = [dataclasses.replace(setup.model, diffusion_time=float(t)) for t in grid[:-1]]
     k = len(setup.classes)
     transition = np.empty((len(listed), k, k, turns.size))
     spread = np.empty_like(transition)
@@ -129,17 +128,15 @@ def speciation(
     for i, seed in enumerate(listed):
         draw = setup.draw(seed, None)
         assert draw.population is not None
-        models = [dataclasses.replace(setup.model, diffusion_time=float(t)) for t in grid[:-1]]
         if callable(score):
             scores = [score(draw, model) for model in models]
         elif score == "exact":
             scores = [exact_score(draw.population, model) for model in models]
         else:
             scores = learned_scores(draw, models, training_time, scores_every, xp)
-            if mirrored and answers_opposite_by_opposite(draw.population, setup.model):
-                scores = [from_one_class(one) for one in scores]
         noise = Noise(generator(seed, TURNS), draw.population, n_points, mirrored=mirrored, sobol=sobol)
-        ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, noise)
+        opposite = mirrored and score == "learned" and answers_opposite(draw.population, setup.model)
+        ends, commitment[i] = _u_turns(draw.population, turns, grid, scores, noise, opposite)
         transition[i] = ends.mean(axis=1).transpose(1, 2, 0)
         spread[i] = ends.std(axis=1).transpose(1, 2, 0)
     dataset = _dataset(transition, spread, commitment, n_points, listed, setup.classes, turns)
@@ -260,36 +257,47 @@ def _u_turns(
     grid: Floats,
     scores: list[Score],
     noise: Noise,
+    opposite: bool,
 ) -> tuple[Floats, Floats]:
-    """Posteriors at the end (T, n_points, K, K) and commitment (K, T)."""
+    """Posteriors at the end (T, n_points, K, K) and commitment (K, T).
+
+    With `opposite` each point of the second of two classes stays opposite to one of the first, which alone is moved.
+    """
     k, d, n_points = noise.k, noise.d, noise.n_points
-    # Points join at their turning time and all go down the grid together.
-    y = np.empty((0, d))
-    joined: list[int] = []
+    moved = 1 if opposite else k
     commitment = np.empty((k, turns.size))
-    for step, (t, down) in enumerate(itertools.pairwise(grid)):
-        signal, upper = np.exp(-2 * t), -np.expm1(-2 * t)
-        for turn in np.flatnonzero(turns == t):
-            spread = np.sqrt(signal * population.variances)
-            fresh = np.sqrt(signal) * population.centroids + noise.start(
-                len(grid) - 1 - step, spread, np.sqrt(upper)
-            )
-            fresh = fresh.reshape(-1, d)
-            best = log_posterior(population, fresh, signal, upper).argmax(axis=1).reshape(n_points, k)
-            commitment[:, turn] = (best == np.arange(k)).mean(axis=0)
-            y = np.concatenate([y, fresh])
-            joined.append(int(turn))
-        lower = -np.expm1(-2 * down)
-        between = -np.expm1(-2 * (t - down))
-        clean = (y + upper * scores[step](y)) / np.sqrt(signal)
-        mean = (np.exp(down - t) * lower * y + np.exp(-down) * between * clean) / upper
-        y = mean + np.sqrt(between * lower / upper) * noise.step(len(y) // k).reshape(y.shape)
-        if not np.isfinite(y).all():
-            raise SolveFailed(
-                f"the backward process left the finite numbers at diffusion time {t:.4g}; "
-                "the learned score is too large there: stop training earlier, or take more steps"
-            )
-    posterior = np.exp(log_posterior(population, y, np.exp(-2 * grid[-1]), -np.expm1(-2 * grid[-1])))
     out = np.empty((turns.size, n_points, k, k))
-    out[joined] = posterior.reshape(len(joined), n_points, k, k)
+    # One turning time after the other: its points then stay in a core's own cache.
+    for i, turn in enumerate(turns):
+        first = int(np.flatnonzero(grid == turn)[0])
+        signal, upper = np.exp(-2 * turn), -np.expm1(-2 * turn)
+        spread = np.sqrt(signal * population.variances)
+        y = np.sqrt(signal) * population.centroids + noise.start(grid[first:], spread, np.sqrt(upper))
+        best = log_posterior(population, y.reshape(-1, d), signal, upper).argmax(axis=1)
+        commitment[:, i] = (best.reshape(n_points, k) == np.arange(k)).mean(axis=0)
+        y = y[:, :moved]
+        for score, t, down in zip(scores[first:], grid[first:-1], grid[first + 1 :], strict=True):
+            y = _step(y, score, t, down, noise.step()[:, :moved])
+        if opposite:
+            y = np.concatenate([y, -y], axis=1)
+        last = log_posterior(population, y.reshape(-1, d), np.exp(-2 * grid[-1]), -np.expm1(-2 * grid[-1]))
+        out[i] = np.exp(last).reshape(n_points, k, k)
     return out, commitment
+
+
+def _step(y: Floats, score: Score, t: float, down: float, normal: Floats) -> Floats:
+    """One backward step of points (n, K, d) from t to the smaller time `down`, with normal numbers of the same shape.
+
+    The posterior's mean of the next point is linear in this one and in the clean one, (y + upper score)/sqrt(signal).
+    """
+    upper, lower, between = -np.expm1(-2 * t), -np.expm1(-2 * down), -np.expm1(-2 * (t - down))
+    from_clean = np.exp(t - down) * between / upper
+    found = score(y.reshape(-1, y.shape[-1])).reshape(y.shape)
+    y = (np.exp(down - t) * lower / upper + from_clean) * y + upper * from_clean * found
+    y += np.sqrt(between * lower / upper) * normal
+    if not np.isfinite(y).all():
+        raise SolveFailed(
+            f"the backward process left the finite numbers at diffusion time {t:.4g}; "
+            "the learned score is too large there: stop training earlier, or take more steps"
+        )
+    return y

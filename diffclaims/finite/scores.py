@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
 #: Makes the score of one seed's draw at the model's diffusion time.
 ScoreMaker = Callable[[Draw, RandomFeatures], Score]
+#: Points whose features are computed together: as many as leave them in a core's own cache.
+POINTS_AT_ONCE = 512
 #: Activations with act(-u) = -act(u).
 ODD = ("tanh", "erf")
 
@@ -110,26 +112,22 @@ def _with_readout(draw: Draw, model: RandomFeatures, readout: Array, xp: Backend
 
 def _in_single_precision(w: Floats, readout: Floats, activation: str, xp: Backend) -> Score:
     """A score whose features are rounded to 7 digits: hundreds are averaged, and take a third of the time."""
-    first, second = w.astype(np.float32), readout.astype(np.float32)
+    first, second = w.T.astype(np.float32), readout.T.astype(np.float32)
 
     def score(y: Floats) -> Floats:
-        return xp.numpy((second @ xp.call(activation, first @ y.T.astype(np.float32))).T)
+        rounded = y.astype(np.float32)
+        out = np.empty(y.shape)
+        for i in range(0, len(y), POINTS_AT_ONCE):
+            out[i : i + POINTS_AT_ONCE] = (
+                xp.call(activation, rounded[i : i + POINTS_AT_ONCE] @ first) @ second
+            )
+        return out
 
     return score
 
 
-def answers_opposite_by_opposite(population: Population, model: RandomFeatures) -> bool:
+def answers_opposite(population: Population, model: RandomFeatures) -> bool:
     """Whether mirrored points of two classes are opposite, and learned scores of them too: features have no bias."""
     opposite = len(population.weights) == 2 and np.allclose(population.centroids.sum(axis=0), 0, atol=1e-12)
     alike = np.array_equal(population.variances[0], population.variances[-1])
     return bool(opposite and alike and isinstance(model.activation, str) and model.activation in ODD)
-
-
-def from_one_class(score: Score) -> Score:
-    """Take an odd score at points x_1, -x_1, x_2, -x_2, ... from x_1, x_2, ...: activations are most of its cost."""
-
-    def half(y: Floats) -> Floats:
-        found = score(y[::2])
-        return np.stack([found, -found], axis=1).reshape(y.shape)
-
-    return half

@@ -63,6 +63,7 @@ class Pool(Wrapper):
     """The subject with many seeds, from its recordings where they are of the same settings, else measured.
 
     One seed is always measured: it tells the time that a seed takes, and that a recording is what is measured today.
+    What cases share is measured once, and its time counts in each of them.
 
     Parameters
     ----------
@@ -74,34 +75,46 @@ class Pool(Wrapper):
 
     def __init__(self, subject: FiniteSubject, folder: Path | None = None) -> None:
         super().__init__(cast("Subject", subject))
+        self.asked = subject
         self.one = dataclasses.replace(subject, seeds=1, speciation_seeds=1)
         self.folder = folder
+        self._known: dict[tuple[Kind, str, bytes], tuple[xr.Dataset, float, bool]] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from here: processor seconds of one seed, experiments that were recorded, and measured."""
         self.seconds = 0.0
         self.played = self.measured = 0
 
     def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
         """As recorded, or as measured; `seconds` grows by the processor time of one seed."""
-        path = None if self.folder is None else path_of(self.folder, experiment, kind)
-        found = complete(storage.read_dataset(path)) if path is not None and path.is_file() else None
-        start = time.process_time()
-        if found is None or changed_settings(found, self.one, kind, experiment):
-            return self._measure(experiment, ask, start)
-        first = (
-            self.one.speciation(experiment, times)
-            if kind == "speciation"
-            else self.one.learning_curves(experiment)
-        )
-        if not _same(found, first):
-            return self._measure(experiment, ask, time.process_time())
-        self.seconds += time.process_time() - start
-        self.played += 1
-        return found
+        key = (kind, experiment.key, np.asarray(times, dtype=np.float64).tobytes())
+        if key not in self._known:
+            self._known[key] = self._find(kind, experiment, ask, times)
+        found, seconds, recorded = self._known[key]
+        self.seconds += seconds
+        self.played += recorded
+        self.measured += not recorded
+        return found.copy(deep=True)
 
-    def _measure(self, experiment: Experiment, ask: Ask, start: float) -> xr.Dataset:
+    def _find(
+        self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike
+    ) -> tuple[xr.Dataset, float, bool]:
+        """The answer, the processor time of one seed, and whether it was recorded."""
+        path = None if self.folder is None else path_of(self.folder, experiment, kind)
+        recorded = complete(storage.read_dataset(path)) if path is not None and path.is_file() else None
+        start = time.process_time()
+        if recorded is not None and not changed_settings(recorded, self.one, kind, experiment):
+            first = (
+                self.one.speciation(experiment, times)
+                if kind == "speciation"
+                else self.one.learning_curves(experiment)
+            )
+            if _same(recorded, first):
+                return recorded, time.process_time() - start, True
+            start = time.process_time()
         found = ask(experiment)
-        self.seconds += (time.process_time() - start) / found.sizes["seed"]
-        self.measured += 1
-        return found
+        return found, (time.process_time() - start) / found.sizes["seed"], False
 
 
 def _same(recorded: xr.Dataset, first: xr.Dataset) -> bool:
@@ -128,9 +141,7 @@ def _name(role: str, case: Case) -> str:
     return case.name if role == "regime" else f"{case.name} (null)"
 
 
-def measure(
-    claim: Claim, role: str, case: Case, subject: FiniteSubject, folder: Path | None
-) -> xr.Dataset | None:
+def measure(claim: Claim, role: str, case: Case, pool: Pool) -> xr.Dataset | None:
     """Return the effects of one case by seed, kind "calibration"; None where the subject cannot answer.
 
     Raises
@@ -138,7 +149,7 @@ def measure(
     InvalidInput
         For an effect without values by seed.
     """
-    pool = Pool(subject, folder)
+    pool.begin()
     result = claim.run(pool, case)
     if result.verdict is None:
         return None
@@ -154,7 +165,7 @@ def measure(
             )
     about: dict[str, Any] = {
         "experiments": _experiments(case),
-        "settings": settings(claim, subject),
+        "settings": settings(claim, pool.asked),
         "played": pool.played,
         "measured": pool.measured,
         "size": str(result.verdict.size),
@@ -253,6 +264,8 @@ def calibrate(
     before = {} if kept is None else split(kept)
     found = {name: old for name, old in before.items() if cases and name not in cases}
 
+    pool = Pool(subject, folder)
+
     def joined() -> xr.Dataset:
         return join(claim, {name: found[name] for name in asked if name in found}, command)
 
@@ -268,7 +281,7 @@ def calibrate(
             assert old is not None
             found[name] = old
             continue
-        one = measure(claim, role, case, subject, folder)
+        one = measure(claim, role, case, pool)
         if one is None:
             progress(f"{claim.id} {name}: not answered by finite")
             continue

@@ -66,6 +66,8 @@ N_DIMS = 50
 #: Turning times are all points of the backward grid but the last, equal in log signal-to-noise.
 LATEST, END, N_STEPS = 2.6, 0.4, 11
 CASES = ("equal-covariance", "minority-of-higher-variance", "minority-of-lower-variance")
+#: What the claim calls such a case at all of its weights.
+ALL_WEIGHTS = "-rarer"
 #: The one that fails on `finite`: learned scores are measured there.
 DECIDING = "minority-of-higher-variance"
 #: From the rarest of the claim's weights to its largest.
@@ -224,9 +226,12 @@ def study(
     """Measure a plan; kind "score-errors" (see `diffclaims.storage.schema`)."""
     claim = find_claim(CLAIM)
     cases = {
-        c.name: [e for e in c.experiments.values() if float(e.mixture.weights[0]) in WEIGHTS]
-        for c in claim.cases
-        if c.name in CASES
+        name: [
+            e
+            for e in claim.case(f"{name}{ALL_WEIGHTS}").experiments.values()
+            if float(e.mixture.weights[0]) in WEIGHTS
+        ]
+        for name in CASES
     }
     weights = [float(e.mixture.weights[0]) for e in cases[DECIDING]]
     found = _measured(plan, cases, weights, processes, progress)

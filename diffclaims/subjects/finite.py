@@ -63,7 +63,7 @@ class FiniteSubject:
     seeds: int = 24
     speciation_seeds: int = 24
     n_times: int = 60
-    n_points: int = 512
+    n_points: int = 1024
     n_steps: int = 24
     scores_every: int = 3
     max_features: int = 4000

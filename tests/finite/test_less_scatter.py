@@ -129,13 +129,13 @@ OPPOSITE = GaussianMixture([0.35, 0.65], [1.0, 1.0], centroid_gram=[[0.5, -0.5],
 def turns():
     model = RandomFeatures(psi_p=4, psi_n=4, diffusion_time=0.05)
     times = np.geomspace(0.1, 4, 12)
-    asked = {"n_dims": 16, "seeds": 20, "n_points": 60, "n_steps": 12}
+    asked = {"n_dims": 16, "seeds": 40, "n_points": 60, "n_steps": 12}
     return [finite.speciation((OPPOSITE, model), times, mirrored=m, **asked) for m in (False, True)]
 
 
 def test_mirrored_u_turns_have_the_same_mean(turns):
     plain, mirrored = (t["return_probability"] for t in turns)
-    error = np.sqrt((plain.var("seed", ddof=1) + mirrored.var("seed", ddof=1)) / 20)
+    error = np.sqrt((plain.var("seed", ddof=1) + mirrored.var("seed", ddof=1)) / 40)
     assert (np.abs(plain.mean("seed") - mirrored.mean("seed")) <= 4.5 * error + 1e-3).all()
 
 

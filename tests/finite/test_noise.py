@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from diffclaims import finite
+from diffclaims.finite.decisive import direction, growth, turned
 from diffclaims.finite.draw import realize
 from diffclaims.finite.noise import Noise
+from diffclaims.finite.sampler import _step
+from diffclaims.finite.scores import exact_score
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 
 OPPOSITE = GaussianMixture([0.35, 0.65], [1.0, 1.0], centroid_gram=[[0.5, -0.5], [-0.5, 0.5]])
+UNLIKE = GaussianMixture([0.35, 0.65], [1.5, 1.0], centroid_gram=[[0.5, -0.5], [-0.5, 0.5]])
 THREE = GaussianMixture([0.3, 0.3, 0.4], [1.0, 1.0, 1.0], centroid_gram=np.diag([4.0, 4.0, 4.0]))
 
 
-def drawn(mixture, n_points=64, n_steps=3, **how):
-    """Starts and steps of two cohorts, (start or step, point, class, direction)."""
+GRID = np.array([1.5, 0.9, 0.4, 0.1])
+
+
+def drawn(mixture, n_points=64, **how):
+    """Start and steps of one cohort, (start or step, point, class, direction)."""
     noise = Noise(np.random.default_rng(0), realize(mixture, 8, 0), n_points, **how)
     spread = np.full((mixture.n_classes, 8), 0.6)
-    first, one = noise.start(n_steps, spread, 0.8), noise.step(n_points)
-    second, two = noise.start(n_steps - 1, spread, 0.8), noise.step(2 * n_points)
-    return noise, [first, one, second, two[:n_points], two[n_points:]]
+    return noise, [noise.start(GRID, spread, 0.8), *(noise.step() for _ in GRID[1:])]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -36,12 +43,49 @@ def test_numbers_are_normal_and_independent_of_the_direction(mixture, mirrored, 
             np.testing.assert_allclose(np.cov(z[:, k].T), np.eye(8), atol=0.15)
 
 
-def test_along_the_line_between_centroids_they_are_even():
+def test_what_decides_along_the_line_between_centroids_is_even():
     noise, parts = drawn(OPPOSITE, sobol=True, mirrored=True)
-    assert abs(noise.axis @ realize(OPPOSITE, 8, 0).centroids[0]) == pytest.approx(2.0)
-    for z in parts:
-        rank = np.sort(stats.norm.cdf(z[:, 0] @ noise.axis) * 64).astype(int)
-        np.testing.assert_array_equal(rank, np.arange(64))
+    population = realize(OPPOSITE, 8, 0)
+    assert abs(noise.axis @ population.centroids[0]) == pytest.approx(2.0)
+    along = np.stack([z[:, 0] @ noise.axis for z in parts], axis=1)
+    weights = direction(1.0, *growth(population, noise.axis, GRID))
+    rank = np.sort(stats.norm.cdf(along @ weights) * 64).astype(int)
+    np.testing.assert_array_equal(rank, np.arange(64))
+    # The control: no single number is.
+    assert np.unique((stats.norm.cdf(along[:, 1]) * 64).astype(int)).size < 64
+
+
+@pytest.mark.parametrize("mixture", [OPPOSITE, UNLIKE])
+def test_what_decides_is_what_the_exact_score_makes_of_each_number(mixture):
+    """By differences, from the point where both classes are as likely as each other."""
+    population = realize(mixture, 8, 0)
+    axis = population.centroids[0] / np.linalg.norm(population.centroids[0])
+    grid = np.geomspace(1.5, 0.05, 7)
+    model = RandomFeatures(psi_p=4, psi_n=4, diffusion_time=0.05)
+    even = dataclasses.replace(
+        population, weights=np.array([0.5, 0.5]), variances=population.variances[[0, 0]]
+    )
+
+    def end(numbers):
+        y = numbers[0] * axis[None, None]
+        for score, t, down, z in zip(scores, grid[:-1], grid[1:], numbers[1:], strict=True):
+            y = _step(y, score, t, down, z * axis[None, None])
+        return float((y @ axis)[0, 0])
+
+    scores = [exact_score(even, dataclasses.replace(model, diffusion_time=t)) for t in grid[:-1]]
+    effect = np.array([(end(e) - end(-e)) / 2e-4 for e in 1e-4 * np.eye(7)])
+    weights = direction(1.0, *growth(even, axis, grid))
+    np.testing.assert_allclose(effect / np.linalg.norm(effect), weights, atol=1e-5)
+    assert weights @ direction(1.0, *growth(population, axis, grid)) > 0.99
+
+
+def test_numbers_are_turned_without_a_change_of_their_law():
+    weights = np.array([0.6, 0.0, -0.8])
+    matrix = turned(np.eye(3), weights)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-15)
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    np.testing.assert_allclose(turned(x, weights) @ weights, x[:, 0])
+    np.testing.assert_array_equal(turned(x, np.eye(3)[0]), x)
 
 
 def test_mirrored_classes_have_opposite_numbers():
