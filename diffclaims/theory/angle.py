@@ -102,13 +102,15 @@ class Root:
     """
 
     def __init__(self, edge: float, at: Floats, unknowns: Complex) -> None:
-        self.edge, self.at, self.real = edge, at, unknowns.real
-        self.factor = unknowns.imag / np.sqrt(np.abs(at - edge))[:, None]
+        self.edge, self.at = edge, at
+        self.smooth = np.concatenate(
+            [unknowns.real, unknowns.imag / np.sqrt(np.abs(at - edge))[:, None]], axis=1
+        )
 
     def __call__(self, eigenvalues: Floats) -> Complex:
         """Unknowns at eigenvalues on either side, shape (M, m)."""
-        real = through(self.at, self.real, eigenvalues)
-        root = np.sqrt(np.abs(eigenvalues - self.edge))[:, None] * through(self.at, self.factor, eigenvalues)
+        real, factor = np.split(through(self.at, self.smooth, eigenvalues), 2, axis=1)
+        root = np.sqrt(np.abs(eigenvalues - self.edge))[:, None] * factor
         upwards = self.at[0] > self.edge
         inside = (eigenvalues > self.edge) == upwards
         # Outside, the root is real: of the two the one that the upper half plane leads to.
@@ -125,12 +127,10 @@ class Root:
 
 def through(x: Floats, y: Floats, at: Floats) -> Floats:
     """Values of the polynomial through the points (x, y), y of shape (n, ...)."""
-    others = ~np.eye(x.size, dtype=bool)
-    shares = [
-        np.prod((at[:, None] - x[other]) / (own - x[other]), axis=1)
-        for own, other in zip(x, others, strict=True)
-    ]
-    return np.asarray(np.array(shares).T @ y)
+    own = np.eye(x.size, dtype=bool)
+    above = np.where(own, 1.0, at[:, None, None] - x)
+    below = np.where(own, 1.0, x[:, None] - x)
+    return np.asarray((above / below).prod(axis=2) @ y)
 
 
 def _between(three: Complex) -> Complex:

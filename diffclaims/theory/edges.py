@@ -23,7 +23,7 @@ FITTED, NEARER = 4, np.array([0.5, 0.2, 0.05, 0.01])
 #: Relative mismatch of the equations at which a scan knows whether there is a density.
 SCANNED = 1e-7
 #: Parts into which a bracket is cut where that says nothing.
-SECTIONS = 8
+SECTIONS = 12
 #: Error of an edge, relative to it, at which the search ends, with one type of neurons and with several.
 ACCURATE = (1e-9, 1e-8)
 #: Rounds of the search at most.
@@ -83,7 +83,7 @@ def _searched(
     roots: dict[int, Root] = {}
     todo = np.arange(lower.size)
     for attempt in range(ROUNDS):
-        trials, guesses, sections = [], [], []
+        trials, guesses = [], []
         for i in todo.tolist():
             # The first change from below: where several bulks lie in one bracket, the scan was too coarse.
             part = np.arange(*np.searchsorted(known.at, [lower[i], upper[i]]))
@@ -95,7 +95,8 @@ def _searched(
             found, moved, count = _end(known.at, known.density, within)
             if stuck or not lower[i] <= found <= upper[i]:
                 edge[i], error[i] = (lower[i] + upper[i]) / 2, (upper[i] - lower[i]) / 2
-                sections.append(np.linspace(lower[i], upper[i], SECTIONS + 1)[1:-1])
+                trials.append(np.linspace(lower[i], upper[i], SECTIONS + 1)[1:-1])
+                guesses.append(known.guess(trials[-1]))
                 continue
             edge[i], error[i] = found, moved
             roots[i] = Root(found, known.at[within[:count]], known.unknowns[within[:count]])
@@ -105,13 +106,10 @@ def _searched(
         todo = todo[error[todo] > accurate * edge[todo]]
         if todo.size == 0:
             break
-        if trials:
-            at, first = np.unique(np.concatenate(trials), return_index=True)
-            near(equations, at, known, np.concatenate(guesses)[first])
-        if sections:
-            rest, _ = near(equations, np.unique(np.concatenate(sections)), known)
-            if attempt > PATIENCE:
-                densities(equations, rest, throw=False, known=known)
+        at, first = np.unique(np.concatenate(trials), return_index=True)
+        rest, _ = near(equations, at, known, np.concatenate(guesses)[first], again=False)
+        if attempt > PATIENCE:
+            densities(equations, rest, throw=False, known=known)
     known.roots = list(roots.values())
     return edge, error
 
@@ -124,7 +122,7 @@ def _end(grid: Floats, density: Floats, within: Indices) -> tuple[float, float, 
     """
     x, square = grid[within], density[within] ** 2
     count = int(np.argmin(np.append(np.diff(np.append(0.0, square)) > 0, False)))
-    if count < 2:
+    if count < 3:
         return np.nan, np.inf, count
     fewer, all_of_them = (float(through(square[:n], x[:n], np.zeros(1))[0]) for n in (count - 1, count))
     return all_of_them, abs(all_of_them - fewer), count

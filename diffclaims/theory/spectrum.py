@@ -32,7 +32,7 @@ GENERALIZATION_SLACK = 0.05
 #: Error of the integrals in units of `mass_accuracy`, with one type of neurons and with several.
 QUADRATURE = (1e-5, 1e-2)
 #: The same in units of the mass that the bulks found lack, where there are several types.
-MISSING = 0.1
+MISSING = 0.5
 #: How often edges are looked for again.
 SPLITS = 8
 
