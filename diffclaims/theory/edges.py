@@ -23,7 +23,7 @@ FITTED, NEARER = 4, np.array([0.5, 0.2, 0.05, 0.01])
 #: Relative mismatch of the equations at which a scan knows whether there is a density.
 SCANNED = 1e-7
 #: Parts into which a bracket is cut where that says nothing.
-SECTIONS = 12
+SECTIONS = 16
 #: Error of an edge, relative to it, at which the search ends, with one type of neurons and with several.
 ACCURATE = (1e-9, 1e-8)
 #: Rounds of the search at most.
