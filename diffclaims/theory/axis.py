@@ -94,6 +94,24 @@ def solve_on_axis(
     return state, diagnosis
 
 
+def from_guess(
+    equations: Equations, eigenvalues: Floats, guess: Complex, *, tolerance: float = 1e-10
+) -> tuple[State, Floats, NDArray[np.bool_], int]:
+    """Try to solve at eigenvalues from unknowns close to the solution, shape (N, r + K).
+
+    Returns
+    -------
+    state : State
+    residual : ndarray, shape (N,)
+    good : ndarray, shape (N,)
+        Whether that is the physical solution.
+    steps : int
+    """
+    start = guess[:, : equations.rank], guess[:, equations.rank :]
+    with np.errstate(all="ignore"):
+        return _land(equations, eigenvalues, start, tolerance, GUESSED, max_steps=6)
+
+
 def _descend(
     equations: Equations, eigenvalues: Floats, stride: float, tolerance: float
 ) -> tuple[State, Floats, NDArray[np.bool_], int]:
@@ -103,34 +121,47 @@ def _descend(
     floors = equations.neurons.s2 @ equations.mixture.weights
     to_peak = np.abs(eigenvalues[:, None] - floors).min(axis=1)
     floor = np.maximum(np.minimum(LAST * eigenvalues, 0.01 * to_peak), 1e-12 * eigenvalues)
-    z = eigenvalues + 1j * height
+    z: Complex = eigenvalues + 1j * height
     y, delta = equations.damped(z, *equations.start(z), 8)
     state, _, total = equations.newton(z, y, delta, tolerance=COARSE, max_steps=20)
-    factor = np.full(eigenvalues.size, stride)
+    last = np.concatenate([state.y, state.delta], axis=1)
+    # With one type of neurons the noise floor may be a pole of the resolvent.
+    pole = equations.lowest() if equations.neurons.n_types == 1 else 0.0
+    # From infinity, where the resolvent is -1/z and delta goes with it.
+    before: Complex = np.asarray(last / 4, dtype=complex)
+    z_before = 4 * z
+    factor, strayed = np.full(eigenvalues.size, stride), np.zeros(eigenvalues.size, dtype=bool)
     with np.errstate(all="ignore"):
         while True:
             active = np.flatnonzero((height > floor) & (factor > 1.01))
             if active.size == 0:
                 break
-            every = active.size == height.size
             low = np.maximum(height[active] / factor[active], floor[active])
-            part = state if every else state.take(active)
+            at = eigenvalues[active] + 1j * low
+            guess = _power(z_before[active] - pole, before[active], z[active] - pole, last[active], at - pole)
+            guess[strayed[active]] = last[active[strayed[active]]]
             new, size, steps = equations.newton(
-                eigenvalues[active] + 1j * low, part.y, part.delta, tolerance=COARSE, max_steps=5
+                at, guess[:, : equations.rank], guess[:, equations.rank :], tolerance=COARSE, max_steps=5
             )
             total += steps
             good = (size <= COARSE) & _physical(new)
-            if good.all():
-                state = new if every else state.put(active, new)
-            else:
-                state = state.put(active[good], new.take(np.flatnonzero(good)))
-            height[active[good]] = low[good]
+            done = active[good]
+            z_before[done], before[done] = z[done], last[done]
+            z[done], height[done] = at[good], low[good]
+            last[done] = np.concatenate([new.y, new.delta], axis=1)[good]
             # A point that failed tries a shorter step, and keeps to it.
             factor[active[~good]] = np.sqrt(factor[active[~good]])
-        state, size, good, steps = _land(
-            equations, eigenvalues, (state.y, state.delta), tolerance, LEAP, max_steps=40
-        )
+            strayed[active] = ~good
+        start = last[:, : equations.rank], last[:, equations.rank :]
+        state, size, good, steps = _land(equations, eigenvalues, start, tolerance, LEAP, max_steps=40)
     return state, size, good & (height <= floor), total + steps
+
+
+def _power(z0: Complex, u0: Complex, z1: Complex, u1: Complex, z: Complex) -> Complex:
+    """Unknowns at z if they are powers of it between z0 and z1. Next to the axis that is a straight line."""
+    exponent = np.log(z / z1) / np.log(z1 / z0)
+    ratio = np.where((u0 == 0) | (u1 == 0), 1.0, u1 / u0)
+    return np.asarray(u1 * np.exp(np.log(ratio) * exponent[:, None]))
 
 
 def _land(

@@ -38,14 +38,23 @@ def test_a_crossing(benchmark, n_seeds):
     benchmark(smooth_crossing, np.linspace(0, 10, 200), curves, 0.5)
 
 
+CLAIM = RandomFeatures(psi_p=64, psi_n=8, diffusion_time=0.01)
 SPECTRA = {
-    "one neuron type": (
-        GaussianMixture([0.5, 0.5], [2.0, 1.0]),
-        RandomFeatures(psi_p=64, psi_n=8, diffusion_time=0.01),
-    ),
-    "centroids": (
+    "isotropic": (GaussianMixture([0.5, 0.5], [2.0, 1.0]), CLAIM),
+    "imbalanced": (GaussianMixture([0.9, 0.1], [2.0, 1.0]), CLAIM),
+    "two direction types": (GaussianMixture([0.3, 0.7], [[2.8, 0.2], [0.1, 0.9]], (0.5, 0.5)), CLAIM),
+    "few directions": (GaussianMixture([0.5, 0.5], [[4.0, 0.1], [0.6, 0.6]], (0.2, 0.8)), CLAIM),
+    "two centroids": (
         GaussianMixture([0.5, 0.5], [1.0, 1.0], centroid_gram=[[1.0, 0.0], [0.0, 4.0]]),
         RandomFeatures(psi_p=8, psi_n=8, diffusion_time=0.1),
+    ),
+    "three centroids": (
+        GaussianMixture(
+            [0.2, 0.3, 0.5],
+            [1.2, 0.6, 0.9],
+            centroid_gram=[[1.0, 0.3, 0.0], [0.3, 2.0, 0.2], [0.0, 0.2, 1.5]],
+        ),
+        RandomFeatures(psi_p=4, psi_n=3, diffusion_time=0.1),
     ),
 }
 
