@@ -21,8 +21,8 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
 from diffclaims.storage.files import finished
+from diffclaims.storage.groups import Group
 from diffclaims.storage.paths import inside
-from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, SUFFIX, complete, path_of
 
 
