@@ -11,6 +11,7 @@ speciation time is in `diffclaims.theory.landscape`. Both are re-exported here.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def speciation(
         per_replicate = 1 << max(0, int(np.ceil(np.log2(n / REPLICATES))))
         left = directions - rank
         left[left < 1e-9] = 0.0  # a type that the centroids fill, but for rounding
-        quantiles = _chi_squares(left)
+        quantiles = _chi_squares(tuple(left.tolist()))
         net = _net(mixture.n_types * (rank + 1), per_replicate, generator)
         # Independent shifts for classes too, so that detailed balance between them is a test and its
         # error a sum of squares.
@@ -297,6 +298,10 @@ def _sampled(
     by_square = np.moveaxis(-0.5 * excess, 0, -1)  # (K, J, T)
     by_axis = np.moveaxis(-np.sqrt(signal * directions * v[:, k : k + 1]) / v, 0, -1)  # (K, J, T)
 
+    # Of class k itself the odds are 1, whatever is drawn.
+    others = np.flatnonzero(np.arange(n_classes) != k)
+    constant, by_square, by_axis, offset = (a[others] for a in (constant, by_square, by_axis, offset))
+    shares = _of_two if n_classes == 2 else _of_many
     transition = np.empty((n_replicates, n_classes, times.size))
     commitment = np.empty((n_replicates, times.size))
     # The draws for all times would fill (K, n_points, T): take points in blocks.
@@ -310,13 +315,10 @@ def _sampled(
             if points.shape[1]:
                 odds += np.moveaxis(axes[block] @ offset.T, -1, 0) @ by_axis
             odds += constant[:, None, :]
-            top = odds.max(axis=0)
-            odds -= top
-            best = odds >= -TIE
-            wins += (best[k] / best.sum(axis=0)).sum(axis=0)
-            np.exp(odds, out=odds)
-            odds /= odds.sum(axis=0)
-            total += odds.sum(axis=1)
+            own, rest, won = shares(odds)
+            total[k] += own
+            total[others] += rest
+            wins += won
         transition[r], commitment[r] = total / n_points, wins / n_points
     floor = 1.0 / (n_points * n_replicates)
 
@@ -325,6 +327,47 @@ def _sampled(
 
     means = (transition.mean(axis=0), commitment.mean(axis=0))
     return means, (stderr(transition), stderr(commitment))
+
+
+def _of_two(odds: Floats) -> tuple[Floats, Floats, Floats]:
+    """As `_of_many`, for one other class: one exponential a point."""
+    odds = odds[0]
+    less = np.abs(odds)
+    won = odds.shape[0] - (odds > TIE).sum(axis=0) - (less <= TIE).sum(axis=0) / 2
+    np.negative(less, out=less)
+    np.exp(less, out=less)
+    more = 1.0 + less
+    less /= more
+    np.divide(1.0, more, out=more)
+    lost = odds > 0
+    return np.where(lost, less, more).sum(axis=0), np.where(lost, more, less).sum(axis=0)[None], won
+
+
+def _of_many(odds: Floats) -> tuple[Floats, Floats, Floats]:
+    """Sums over points, at each time, of the probabilities of a class and of the others, and of its wins.
+
+    Parameters
+    ----------
+    odds : ndarray, shape (K - 1, n_points, T)
+        Log-odds of the other classes to it; they are overwritten.
+
+    Returns
+    -------
+    own : ndarray, shape (T,)
+    others : ndarray, shape (K - 1, T)
+    wins : ndarray, shape (T,)
+        Where it is the most likely class; classes that are equally likely share.
+    """
+    top = np.maximum(odds.max(axis=0), 0.0)
+    odds -= top
+    own = -top
+    best = own >= -TIE
+    wins = (best / (best + (odds >= -TIE).sum(axis=0))).sum(axis=0)
+    np.exp(odds, out=odds)
+    np.exp(own, out=own)
+    total = own + odds.sum(axis=0)
+    odds /= total
+    return (own / total).sum(axis=0), odds.sum(axis=1), wins
 
 
 def _net(n_axes: int, n_points: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -337,7 +380,8 @@ def _net(n_axes: int, n_points: int, rng: np.random.Generator) -> NDArray[np.int
     return np.asarray(sobol.random(n_points) * 2.0**NET_BITS, dtype=np.int64)
 
 
-def _chi_squares(degrees: Floats) -> list[CubicSpline | None]:
+@lru_cache(maxsize=16)
+def _chi_squares(degrees: tuple[float, ...]) -> list[CubicSpline | None]:
     """Chi-square quantile as a function of the normal score, one per type; None without freedom.
 
     In the normal score the quantile is nearly a parabola (exactly one in the limit of many degrees),
@@ -345,9 +389,10 @@ def _chi_squares(degrees: Floats) -> list[CubicSpline | None]:
     1e-9 of them, in units of the mean or of 1, whichever is larger.
     """
     score = np.linspace(-SCORE_LIMIT, SCORE_LIMIT, 1025)
+    some = np.maximum(degrees, 1e-3)[:, None] / 2
     # Each tail by its own function: 1 - u would round away.
-    lower = gammaincinv(np.maximum(degrees, 1e-3)[:, None] / 2, ndtr(np.minimum(score, 0.0)))
-    upper = gammainccinv(np.maximum(degrees, 1e-3)[:, None] / 2, ndtr(-np.maximum(score, 0.0)))
+    lower = gammaincinv(some, ndtr(np.minimum(score, 0.0)))
+    upper = gammainccinv(some, ndtr(-np.maximum(score, 0.0)))
     quantile = 2.0 * np.where(score < 0, lower, upper)
     return [CubicSpline(score, q) if n > 0 else None for n, q in zip(degrees, quantile, strict=True)]
 

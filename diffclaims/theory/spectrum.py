@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -173,9 +174,18 @@ def _atom(equations: Equations) -> tuple[float, float]:
     return at, max(0.0, missing)
 
 
+@lru_cache(maxsize=1)
+def _gauss(n: int) -> tuple[Floats, Floats]:
+    """Nodes and weights on (-1, 1), which take as long to find as all that is integrated by them."""
+    x, w = np.polynomial.legendre.leggauss(n)
+    x.setflags(write=False)
+    w.setflags(write=False)
+    return x, w
+
+
 def _integrate(equations: Equations, edges: Floats, known: Known) -> xr.Dataset:
     """Integrate the densities over each bulk, whose edges are square roots: nodes in an angle."""
-    x, w = np.polynomial.legendre.leggauss(BULK_NODES)
+    x, w = _gauss(BULK_NODES)
     angle = np.pi * (x + 1) / 2
     share, slope = (1 - np.cos(angle)) / 2, np.pi / 2 * w * np.sin(angle) / 2
     lo, hi = edges[:, :1], edges[:, 1:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +66,7 @@ class ThetaRule:
 
     def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
         """Return whether the types are quasi-random: the lattice would have too many points."""
-        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
+        wide = _seen(tuple(mixture.centroid_gram.ravel().tolist()), model.signal)
         return self.spacings(wide, least_width(mixture.class_variance, model)) is None
 
     def spacings(self, wide: Floats, width: float) -> Floats | None:
@@ -90,6 +92,15 @@ def distinct(gram: Floats) -> tuple[Floats, NDArray[np.intp]]:
     order = np.argsort(first)
     kept = first[order]
     return gram[np.ix_(kept, kept)], np.argsort(order)[inverse.ravel()]
+
+
+@lru_cache(maxsize=64)
+def _seen(gram: tuple[float, ...], signal: float) -> Floats:
+    """Standard deviations of what neurons see of centroids: every resolution of a solve asks for them."""
+    k = math.isqrt(len(gram))
+    wide = spreads(distinct(np.reshape(gram, (k, k)))[0] * signal)
+    wide.setflags(write=False)
+    return wide
 
 
 def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
