@@ -19,7 +19,6 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, gammainccinv, gammaincinv, ndtr, ndtri
-from scipy.stats import qmc
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.arguments import checked
@@ -28,6 +27,7 @@ from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.landscape import spinodal_times
+from diffclaims.theory.net import scrambled_net
 from diffclaims.times.speciation import detailed_balance_violation, normalised_return, speciation_times
 
 __all__ = [
@@ -151,7 +151,9 @@ def speciation(
         left = directions - rank
         left[left < 1e-9] = 0.0  # a type that the centroids fill, but for rounding
         quantiles = _chi_squares(tuple(left.tolist()))
-        net = _net(mixture.n_types * (rank + 1), per_replicate, generator)
+        # A replicate is the net XOR a uniform integer per axis: each point is then uniform, the replicates are
+        # independent given the net, and the slow scrambling is done once.
+        net = scrambled_net(mixture.n_types * (rank + 1), per_replicate, NET_BITS, generator)
         # Independent shifts for classes too, so that detailed balance between them is a test and its
         # error a sum of squares.
         shifts = generator.integers(2**NET_BITS, size=(n_classes, REPLICATES, net.shape[1]))
@@ -368,16 +370,6 @@ def _of_many(odds: Floats) -> tuple[Floats, Floats, Floats]:
     total = own + odds.sum(axis=0)
     odds /= total
     return (own / total).sum(axis=0), odds.sum(axis=1), wins
-
-
-def _net(n_axes: int, n_points: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One scrambled Sobol net as integers of `NET_BITS` bits, shape (n_points, n_axes).
-
-    A replicate is the net XOR a uniform integer per axis: each point is then uniform, the
-    replicates are independent given the net, and the slow scrambling is done once.
-    """
-    sobol = qmc.Sobol(n_axes, scramble=True, bits=NET_BITS, seed=rng)
-    return np.asarray(sobol.random(n_points) * 2.0**NET_BITS, dtype=np.int64)
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -127,6 +126,8 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tupl
         weight = np.exp(-(grid**2).sum(axis=1) / 2)
         weight /= weight.sum()
     else:
+        from scipy.stats import qmc  # takes longer to import than most mixtures to solve; few need it
+
         sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
         # The first coordinates of Sobol points are the most even: they go to the widest directions.
         half = ndtri(sobol.random_base2(rule.log2_points))[:, ::-1]
