@@ -1,7 +1,8 @@
 """Scrambled Sobol nets, the same as scipy's; of one or two axes made here.
 
-To import `scipy.stats` takes as long as to solve ten mixtures, and these are all that a run of the claims would need
-of it. Scrambled by random lower triangular matrices and a shift (Matousek, J. Complexity 14, 527 (1998)).
+To import `scipy.stats` takes half a second or more, as twenty learning curves do, and these are all that a run of the
+claims would need of it. Scrambled by random lower triangular matrices and a shift (Matousek, J. Complexity 14, 527
+(1998)).
 """
 
 from __future__ import annotations

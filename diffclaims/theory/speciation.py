@@ -28,6 +28,7 @@ from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.landscape import spinodal_times
 from diffclaims.theory.net import scrambled_net
+from diffclaims.theory.odds import of_many, of_two
 from diffclaims.times.speciation import detailed_balance_violation, normalised_return, speciation_times
 
 __all__ = [
@@ -48,8 +49,6 @@ NET_BITS = 40
 SCORE_LIMIT = 7.2
 #: Absolute accuracy of the closed form and its quadrature.
 CLOSED_FORM_ACCURACY = 1e-12
-#: Two classes whose log-odds differ by less are equally likely: rounding, or identical classes.
-TIE = 1e-9
 #: Eigenvalues of the Gram matrix below this share of its largest entry are rounding.
 RANK_TOLERANCE = 1e-12
 #: Largest number of floats in one working array.
@@ -303,7 +302,7 @@ def _sampled(
     # Of class k itself the odds are 1, whatever is drawn.
     others = np.flatnonzero(np.arange(n_classes) != k)
     constant, by_square, by_axis, offset = (a[others] for a in (constant, by_square, by_axis, offset))
-    shares = _of_two if n_classes == 2 else _of_many
+    shares = of_two if n_classes == 2 else of_many
     transition = np.empty((n_replicates, n_classes, times.size))
     commitment = np.empty((n_replicates, times.size))
     # The draws for all times would fill (K, n_points, T): take points in blocks.
@@ -329,47 +328,6 @@ def _sampled(
 
     means = (transition.mean(axis=0), commitment.mean(axis=0))
     return means, (stderr(transition), stderr(commitment))
-
-
-def _of_two(odds: Floats) -> tuple[Floats, Floats, Floats]:
-    """As `_of_many`, for one other class: one exponential a point."""
-    odds = odds[0]
-    less = np.abs(odds)
-    won = odds.shape[0] - (odds > TIE).sum(axis=0) - (less <= TIE).sum(axis=0) / 2
-    np.negative(less, out=less)
-    np.exp(less, out=less)
-    more = 1.0 + less
-    less /= more
-    np.divide(1.0, more, out=more)
-    lost = odds > 0
-    return np.where(lost, less, more).sum(axis=0), np.where(lost, more, less).sum(axis=0)[None], won
-
-
-def _of_many(odds: Floats) -> tuple[Floats, Floats, Floats]:
-    """Sums over points, at each time, of the probabilities of a class and of the others, and of its wins.
-
-    Parameters
-    ----------
-    odds : ndarray, shape (K - 1, n_points, T)
-        Log-odds of the other classes to it; they are overwritten.
-
-    Returns
-    -------
-    own : ndarray, shape (T,)
-    others : ndarray, shape (K - 1, T)
-    wins : ndarray, shape (T,)
-        Where it is the most likely class; classes that are equally likely share.
-    """
-    top = np.maximum(odds.max(axis=0), 0.0)
-    odds -= top
-    own = -top
-    best = own >= -TIE
-    wins = (best / (best + (odds >= -TIE).sum(axis=0))).sum(axis=0)
-    np.exp(odds, out=odds)
-    np.exp(own, out=own)
-    total = own + odds.sum(axis=0)
-    odds /= total
-    return (own / total).sum(axis=0), odds.sum(axis=1), wins
 
 
 @lru_cache(maxsize=16)

@@ -13,6 +13,7 @@ from scipy.stats import chi2, norm
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.storage.schema import validate
+from diffclaims.theory.odds import of_many, of_two
 from diffclaims.theory.speciation import (
     detailed_balance_violation,
     normalised_return,
@@ -363,8 +364,8 @@ def test_two_classes_and_many_are_counted_by_one_rule():
     """The shares of two classes in closed form are those of the general sums; ties are halves."""
     odds = np.random.default_rng(0).normal(scale=300.0, size=(1, 400, 7))
     odds[0, :50] = 0.0
-    for a, b in zip(module._of_two(odds.copy()), module._of_many(odds.copy()), strict=True):
+    for a, b in zip(of_two(odds.copy()), of_many(odds.copy()), strict=True):
         np.testing.assert_array_equal(a, b)
-    own, _, won = module._of_two(np.array([[[0.0], [np.log(3.0)], [-np.log(3.0)]]]))
+    own, _, won = of_two(np.array([[[0.0], [np.log(3.0)], [-np.log(3.0)]]]))
     np.testing.assert_allclose(own, [0.5 + 0.25 + 0.75], rtol=1e-15)
     np.testing.assert_array_equal(won, [1.5])
