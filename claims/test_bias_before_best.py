@@ -33,10 +33,16 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     """ln(tau_best/tau_mem) of each class."""
     curves = data["pair"]
     stated = effects.levels_of(curves, "mem")
+    gaps = stated if isinstance(stated[0], str) else GAPS
+    classes = range(curves.sizes["class"])
+    (bests,), opens = (
+        effects.log_times(curves, "best", ("",), classes),
+        effects.log_times(curves, "mem", gaps, classes),
+    )
     judged = []
     for k, label in enumerate(curves["class"].values):
-        for gap in stated if isinstance(stated[0], str) else GAPS:
-            best, mem = effects.log_time(curves, "best", "", k), effects.log_time(curves, "mem", gap, k)
+        for i, gap in enumerate(gaps):
+            best, mem = bests[k], opens[i][k]
             late = mem - best if case.params.get("reverse") else best - mem
             name = f"ln tau_best({label}) / tau_mem({label}) at {effects.shown(gap)}"
             judged.append(effects.effect(name, late, stochastic="seed" in curves.dims))

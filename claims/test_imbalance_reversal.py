@@ -59,7 +59,7 @@ def measure(subject: Subject, case: Case) -> dict[str, xr.Dataset]:
     ordered = sorted(case.experiments.values(), key=lambda e: float(e.mixture.weights[0]))
     curves = [subject.learning_curves(e) for e in ordered]
     levels = effects.levels_of(curves[0], milestone)
-    found = [[_lead(c, milestone, level) for c in curves] for level in levels]
+    found = list(zip(*(_leads(c, milestone, levels) for c in curves), strict=True))
     # Runs at one weight may have more seeds than at another; NaN where one was not run.
     seeds = np.unique([s for c in curves if "seed" in c.coords for s in c["seed"].values]).astype(np.int64)
     dims = ("threshold", "weight", "seed") if seeds.size else ("threshold", "weight")
@@ -116,9 +116,11 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     return judged
 
 
-def _lead(curves: xr.Dataset, milestone: effects.Milestone, level: float | str) -> effects.LogTime:
-    """ln(tau_low/tau_high) by seed: above 0 the higher-variance class 0 is first."""
-    return effects.log_time(curves, milestone, level, 1) - effects.log_time(curves, milestone, level, 0)
+def _leads(
+    curves: xr.Dataset, milestone: effects.Milestone, levels: Sequence[float | str]
+) -> list[effects.LogTime]:
+    """ln(tau_low/tau_high) by seed at each level: above 0 the higher-variance class 0 is first."""
+    return [low - high for low, high in effects.log_times(curves, milestone, levels, (1, 0))]
 
 
 def _in_order(lead: effects.LogTime, side: str, seeds: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -159,7 +161,7 @@ def _critical_weights(
         if log_weight not in known:
             w = float(np.exp(log_weight))
             curves = subject.learning_curves(base.replace(mixture=base.mixture.reweighted([w, 1 - w])))
-            known[log_weight] = np.array([_lead(curves, milestone, level).low[0] for level in levels])
+            known[log_weight] = np.array([lead.low[0] for lead in _leads(curves, milestone, levels)])
         return known[log_weight]
 
     roots, residuals = [], []

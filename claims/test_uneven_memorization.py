@@ -48,11 +48,13 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     behind = 1 - ahead
     stochastic = "seed" in curves.dims
     judged: list[Effect] = []
-    for low, high in zip(effects.levels_of(curves, "gen"), effects.levels_of(curves, "mem"), strict=True):
-        memorized, learned = (
-            effects.log_time(curves, "mem", high, ahead),
-            effects.log_time(curves, "gen", low, behind),
-        )
+    lows, highs = (effects.levels_of(curves, milestone) for milestone in ("gen", "mem"))
+    times = zip(
+        effects.log_times(curves, "gen", lows, (behind,)),
+        effects.log_times(curves, "mem", highs, (ahead,)),
+        strict=True,
+    )
+    for low, high, ((learned,), (memorized,)) in zip(lows, highs, times, strict=True):
         interval = " to ".join(f"{np.exp(np.median(t.high)):.3g}" for t in (memorized, learned))
         judged.append(
             effects.effect(

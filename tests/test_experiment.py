@@ -35,3 +35,14 @@ def test_replace_reaches_into_the_model():
     changed = EXPERIMENT.replace(psi_n=5.0, data="images")
     assert (changed.model.psi_n, changed.model.psi_p, changed.data) == (5.0, 8.0, "images")
     assert changed.mixture is EXPERIMENT.mixture
+
+
+def test_the_text_of_an_experiment_is_made_once_and_not_taken_along():
+    one = Experiment(
+        mixture=GaussianMixture([0.5, 0.5], [2.0, 1.0]),
+        model=RandomFeatures(psi_p=4, psi_n=2, diffusion_time=0.1),
+    )
+    assert one.to_json() is one.to_json()
+    other = one.replace(psi_n=8.0)
+    assert other.to_json() != one.to_json()
+    assert Experiment.from_json(other.to_json()).key == other.key != one.key

@@ -372,3 +372,17 @@ class TestDesigns:
         assert api_pairs.pooled(asked) == set()
         (claim,) = chosen_claims(["two-phases"])
         assert claim.select(asked)
+
+
+def test_the_milestones_of_one_set_of_pairs_have_the_same_draws():
+    learned = Pairs(
+        ("a", "b", "c"), np.array([0, 0, 1]), np.array([1, 2, 2]), np.zeros((3, 4)), (), (0, 1, 2, 3)
+    )
+    first, again = Draws.of(learned, 50), Draws.of(learned, 50)
+    assert first.pairs is again.pairs
+    with pytest.raises(ValueError, match="read-only"):
+        first.pairs[0, 0] = 2.0
+    other = Draws.of(learned, 50, seed=1)
+    assert not np.array_equal(first.seeds, other.seeds)
+    # Classes and seeds are drawn as often as there are of them.
+    assert (first.seeds.sum(axis=1) == 4).all()

@@ -10,7 +10,18 @@ import xarray as xr
 from diffclaims.errors import BaselineError, BaselineMissing
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import paths as locate
-from diffclaims.storage.quick import Group, groups_of, tree_of
+from diffclaims.storage import quick
+from diffclaims.storage.groups import Group, tree_of
+
+
+def groups_of(path):
+    return quick.groups_of(path.read_bytes())
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch):
+    monkeypatch.setattr(storage, "groups_in", lambda content: None)
+
 
 FILES = sorted(locate.baselines_dir().rglob("*.nc"))[::9]
 
@@ -28,7 +39,7 @@ def test_recorded_files_are_read_alike(path):
 def test_what_the_quick_reader_cannot_is_read_by_the_library(tmp_path, monkeypatch):
     dataset = xr.Dataset({"x": ("k", [1.0, np.inf])}, coords={"k": ["a", "b"]}, attrs={"n": 3})
     storage.write(tmp_path / "f.nc", dataset)
-    monkeypatch.setattr(storage, "groups_of", lambda path: {"/": Group.of(xr.Dataset({"x": 1}))})
+    monkeypatch.setattr(quick, "groups_of", lambda content: {"/": Group.of(xr.Dataset({"x": 1}))})
     xr.testing.assert_equal(storage.read_dataset(tmp_path / "f.nc"), dataset)
 
 
@@ -86,7 +97,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="read-only"):
         first["/"].values("x")[0] = 3.0
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "groups_of", None)
+        patched.setattr(quick, "groups_of", None)
         patched.setattr(xr, "open_datatree", None)
         assert storage.read_once(path) is first
     storage.write(path, xr.Dataset({"x": ("k", [1.0, 5.0])}))

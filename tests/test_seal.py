@@ -39,7 +39,8 @@ def test_a_changed_file_never_reaches_the_library(stored, monkeypatch):
     raw = bytearray(stored.read_bytes())
     raw[len(raw) // 2] ^= 1
     stored.write_bytes(raw)
-    monkeypatch.setattr(storage, "groups_of", None)
+    for reader in ("_by_index", "_quickly"):
+        monkeypatch.setattr(storage, reader, None)
     monkeypatch.setattr(storage.xr, "open_datatree", None)
     with pytest.raises(
         BaselineError, match=r"a\.nc was changed after it was recorded \(its seal does not match"

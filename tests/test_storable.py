@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
-from diffclaims.storage.quick import Group
+from diffclaims.storage.groups import Group
 from diffclaims.storage.storable import plain
 from diffclaims.suite import baselines
 from tests.test_baselines import check, curves, result

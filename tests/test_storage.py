@@ -11,7 +11,7 @@ import xarray as xr
 
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
-from diffclaims.storage.quick import Group
+from diffclaims.storage.groups import Group
 
 
 def words(n):

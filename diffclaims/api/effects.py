@@ -34,6 +34,7 @@ __all__ = [
     "effect",
     "levels_of",
     "log_time",
+    "log_times",
     "order_effects",
     "shown",
 ]

@@ -13,12 +13,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from diffclaims.api.effects import levels_of, log_time
+from diffclaims.api.effects import levels_of, log_times
 from diffclaims.api.outcome import Effect
 from diffclaims.api.pair_cases import balanced, by_weights, lone, pooled, select
 from diffclaims.errors import InvalidInput, NotMeasured
@@ -123,7 +124,8 @@ class Pairs:
             levels = levels_of(one, milestone)
             chosen = levels[len(levels) // 2] if level is None else level
             # The upper limit: +inf where the run ended before.
-            times = [log_time(one, milestone, chosen, k).high for k in range(e.mixture.n_classes)]
+            (found,) = log_times(one, milestone, (chosen,), range(e.mixture.n_classes))
+            times = [time.high for time in found]
             words = [str(c) for c in e.mixture.classes]
             for i, j in itertools.combinations(range(len(words)), 2):
                 asked.append((name, i, j))
@@ -208,16 +210,8 @@ class Draws:
             Number of draws. Those without any pair of different classes are left out.
         seed : int
         """
-        rng = np.random.default_rng(seed)
-        n_classes, n_seeds = len(pairs.classes), pairs.ratios.shape[1]
-        classes = rng.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=n)
-        seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n).astype(np.float64)
-        weights = (classes[:, pairs.first] * classes[:, pairs.second]).astype(np.float64)
-        usable = weights.any(axis=1)
-        start = cls.none(pairs)
-        return cls(
-            np.concatenate([start.pairs, weights[usable]]), np.concatenate([start.seeds, seeds[usable]])
-        )
+        first, second = (tuple(side.tolist()) for side in (pairs.first, pairs.second))
+        return cls(*_drawn(len(pairs.classes), pairs.ratios.shape[1], first, second, n, seed))
 
     @classmethod
     def none(cls, pairs: Pairs) -> Draws:
@@ -308,6 +302,25 @@ class Draws:
         values = Draws(self.pairs[at], self.seeds[at]).values(pairs)
         for i in range(len(unique)):
             yield np.flatnonzero(group == i), values[i]
+
+
+@lru_cache(maxsize=2)
+def _drawn(
+    n_classes: int, n_seeds: int, first: tuple[int, ...], second: tuple[int, ...], n: int, seed: int
+) -> tuple[Floats, Floats]:
+    """What `Draws.of` draws; the milestones of one set of pairs are judged by the same draws."""
+    rng = np.random.default_rng(seed)
+    classes = rng.multinomial(n_classes, np.full(n_classes, 1 / n_classes), size=n).astype(np.float64)
+    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n).astype(np.float64)
+    weights = classes[:, first] * classes[:, second]
+    usable = weights.any(axis=1)
+    drawn = (
+        np.concatenate([np.ones((1, len(first))), weights[usable]]),
+        np.concatenate([np.ones((1, n_seeds)), seeds[usable]]),
+    )
+    for array in drawn:
+        array.setflags(write=False)
+    return drawn
 
 
 def _above(x: Floats) -> Floats:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +25,8 @@ def placements(train: Floats, held_out: Floats) -> tuple[Floats, Floats]:
     -------
     of_train, of_held_out : ndarray, shape (..., m), (..., n)
     """
+    from scipy.stats import rankdata  # times of learned curves are defined beside this, and read without it
+
     m, n = train.shape[-1], held_out.shape[-1]
     both = rankdata(np.concatenate([train, held_out], axis=-1), axis=-1)
     below_train = both[..., :m] - rankdata(train, axis=-1)

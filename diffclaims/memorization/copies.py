@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
 
 from diffclaims.errors import InvalidInput
 from diffclaims.memorization.distances import class_names, distinct, labels, two_nearest, vectors
@@ -210,6 +209,8 @@ def _of_class(
 def _share(is_so: Booleans) -> tuple[float, float, float]:
     if not len(is_so):
         return np.nan, np.nan, np.nan
+    from scipy.stats import binomtest  # takes as long to import as all else here
+
     found = binomtest(int(is_so.sum()), len(is_so))
     low, high = found.proportion_ci(0.95, method="exact")
     return float(found.statistic), float(low), float(high)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from diffclaims.errors import InvalidInput
@@ -80,6 +81,11 @@ class Experiment:
 
     def to_json(self) -> str:
         """Return the experiment as canonical JSON (sorted keys), equal for equal experiments."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
+        # Nothing in it changes; memories, recordings and baselines know an experiment by it.
         mixture = self.mixture.to_dict()
         # The names stand once, where they always stood.
         mixture.pop("classes", None)

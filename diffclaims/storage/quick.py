@@ -1,4 +1,4 @@
-"""Read a small NetCDF file at once, straight from its HDF5 file.
+"""Read a small NetCDF file at once, straight from its HDF5 file: one that has no index.
 
 Opening a file of few groups by xarray takes a tenth of a second or two, more than most cases take to be judged, and a
 run opens one for each; h5py's own objects take a fifth of that. Here the library's calls are made directly, and what
@@ -8,17 +8,16 @@ again by xarray.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from h5py import h5a, h5d, h5f, h5g, h5o, h5r, h5s, h5t
 from numpy.typing import NDArray
+
+from diffclaims.storage.groups import Group
 
 #: Attributes that say what dimensions and types say, or keep the book for the library.
 _UNREAD = frozenset({"REFERENCE_LIST", "CLASS", "DIMENSION_LABELS", "DIMENSION_LIST", "_FillValue"})
@@ -31,63 +30,16 @@ _OF_DIMS, _DIM = b"_Netcdf4Coordinates", b"_Netcdf4Dimid"
 _WORD = h5t.py_create(h5t.string_dtype())
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
-#: Dimensions, values and attributes.
-Variable = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 
-
-@dataclass(frozen=True)
-class Group:
-    """One group of a file, in memory.
-
-    Attributes
-    ----------
-    variables : dict of str to tuple
-        Dimensions, values and attributes by name.
-    attrs : dict
-        Attributes of the group.
-    coordinates : frozenset of str
-        Which variables are coordinates.
-    """
-
-    variables: dict[str, Variable]
-    attrs: dict[str, Any]
-    coordinates: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, dataset: xr.Dataset) -> Group:
-        """Return a dataset as a group."""
-        variables = {
-            str(n): (tuple(map(str, v.dims)), np.asarray(v.values), dict(v.attrs))
-            for n, v in dataset.variables.items()
-        }
-        return cls(variables, dict(dataset.attrs), frozenset(map(str, dataset.coords)))
-
-    def values(self, name: str) -> NDArray[Any]:
-        """Return the values of a variable."""
-        return self.variables[name][1]
-
-    def dataset(self, *, copy: bool = False) -> xr.Dataset:
-        """Return the group as a dataset: of its own arrays, or of copies."""
-        parts: tuple[dict[str, Variable], dict[str, Variable]] = ({}, {})
-        for name, (dims, values, attrs) in self.variables.items():
-            parts[name in self.coordinates][name] = (dims, values.copy() if copy else values, attrs)
-        return xr.Dataset(parts[0], coords=parts[1], attrs=self.attrs)
-
-
-def groups_of(path: Path) -> dict[str, Group]:
-    """Return the groups of a file by their paths in it, "/" first."""
+def groups_of(content: bytes) -> dict[str, Group]:
+    """Return the groups of a file, of which this is the content, by their paths in it, "/" first."""
     groups: dict[str, Group] = {}
-    file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY)
+    file = h5f.open_file_image(content)
     try:
         _collect(file, h5g.open(file, b"/"), "/", groups, ())
     finally:
         file.close()
     return groups
-
-
-def tree_of(groups: Mapping[str, Group]) -> xr.DataTree:
-    """Return groups as a tree."""
-    return xr.DataTree.from_dict({path: group.dataset() for path, group in groups.items()})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from diffclaims.problem.arguments import checked
 from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
+from diffclaims.storage.groups import Group, Variable
 from diffclaims.storage.paths import inside
 
 Floats = NDArray[np.float64]
@@ -87,23 +88,30 @@ def _close(a: xr.DataArray, b: xr.DataArray) -> bool:
 
 def complete(dataset: xr.Dataset) -> xr.Dataset:
     """Put back what `compact` left out."""
-    if dataset.sizes.get("class") != 2:
-        return dataset
-    found = {}
-    for name, variable in dataset.data_vars.items():
-        to = str(name).replace("return_probability", "transition")
-        if "return_probability" in str(name) and to not in dataset:
-            own = variable.transpose(..., "class", "diffusion_time").values
+    group = Group.of(dataset)
+    whole = completed(group)
+    return dataset if whole is group else whole.dataset()
+
+
+def completed(group: Group) -> Group:
+    """As `complete`, of a group: before it is a dataset this takes a tenth of the time."""
+    if "class" not in group.variables or group.values("class").size != 2:
+        return group
+    found: dict[str, Variable] = {}
+    for name, (dims, values, _) in group.variables.items():
+        to = name.replace("return_probability", "transition")
+        if "return_probability" in name and to not in group.variables:
+            last = ("class", "diffusion_time")
+            rest = [d for d in dims if d not in last]
+            own = values.transpose([dims.index(d) for d in (*rest, *last)])
             other = own if to.endswith("_stderr") else 1.0 - own
             pairs = np.stack([np.stack([a, b], axis=-2) for a, b in _rows(own, other)], axis=-3)
-            dims = [d for d in variable.dims if d not in ("class", "diffusion_time")]
             attrs = {"units": "1", "long_name": "of two classes, from the return probability"}
-            found[to] = ((*dims, "class", "to_class", "diffusion_time"), pairs, attrs)
-    return (
-        dataset.assign(found).assign_coords(to_class=("to_class", dataset["class"].values))
-        if found
-        else dataset
-    )
+            found[to] = ((*rest, "class", "to_class", "diffusion_time"), pairs, attrs)
+    if not found:
+        return group
+    found["to_class"] = (("to_class",), group.values("class"), {})
+    return Group(group.variables | found, group.attrs, group.coordinates | {"to_class"})
 
 
 def _rows(own: Floats, other: Floats) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:

@@ -18,6 +18,11 @@ def sealed(content: bytes) -> bytes:
     return content + _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
+def unsealed(raw: bytes) -> bytes:
+    """Return the content of a file that has a seal."""
+    return raw[: -len(_MARK) - 65]
+
+
 def is_whole(raw: bytes) -> bool | None:
     """Return whether a file is as it was sealed; None where it has no seal."""
     found = _SEAL.search(raw, max(0, len(raw) - len(_MARK) - 65))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.errors import BaselineError
-from diffclaims.storage.quick import Group, Variable
+from diffclaims.storage.groups import Group, Variable
 
 #: Attribute that holds others as JSON: what NetCDF would lose, or what is its own. `unpacked` puts them back.
 PACKED = "more_attributes"

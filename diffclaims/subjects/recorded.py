@@ -21,9 +21,9 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.storage import netcdf as storage
 from diffclaims.storage import schema
 from diffclaims.storage.files import finished
+from diffclaims.storage.groups import Group
 from diffclaims.storage.paths import inside
-from diffclaims.storage.quick import Group
-from diffclaims.storage.recordings import RECORDING, SUFFIX, complete, path_of
+from diffclaims.storage.recordings import RECORDING, SUFFIX, completed, path_of
 
 
 class Recorded:
@@ -102,10 +102,9 @@ class Recorded:
         if found is None:
             raise NotMeasured(f"{kind} of this experiment ({experiment.key}) were not recorded")
         path = path_of(self.folder, experiment, kind)
+        group = completed(found[0]) if kind == "speciation" else found[0]
         # Arrays of its own: what is played may be changed by who asked.
-        played = found[0].dataset(copy=True)
+        played = group.dataset(copy=True)
         del played.attrs[storage.CHECKSUM]
         played.attrs[RECORDING] = path.name
-        if kind == "speciation":
-            played = complete(played)
         return schema.validate(played, kind, who=str(path))

@@ -23,9 +23,9 @@ import xarray as xr
 from diffclaims.api.case import CaseResult
 from diffclaims.errors import BaselineError
 from diffclaims.storage import netcdf as storage
+from diffclaims.storage.groups import Group
 from diffclaims.storage.paths import inside, sanitized
 from diffclaims.storage.provenance import provenance
-from diffclaims.storage.quick import Group
 from diffclaims.storage.recordings import RECORDING, compact
 from diffclaims.storage.storable import named
 from diffclaims.suite.difference import MEASURED, Difference, compare

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.api.outcome import quantile
-from diffclaims.storage.quick import Group
+from diffclaims.storage.groups import Group
 
 #: What the same computation gives on another machine, relative to the largest value of a variable.
 ROUNDING = 1e-9

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.state import State
 
 Complex = NDArray[np.complex128]
 

@@ -11,6 +11,7 @@ speciation time is in `diffclaims.theory.landscape`. Both are re-exported here.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, gammainccinv, gammaincinv, ndtr, ndtri
-from scipy.stats import qmc
 
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.arguments import checked
@@ -27,6 +27,7 @@ from diffclaims.problem.validate import increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
 from diffclaims.theory.landscape import spinodal_times
+from diffclaims.theory.odds import of_many, of_two
 from diffclaims.times.speciation import detailed_balance_violation, normalised_return, speciation_times
 
 __all__ = [
@@ -47,8 +48,6 @@ NET_BITS = 40
 SCORE_LIMIT = 7.2
 #: Absolute accuracy of the closed form and its quadrature.
 CLOSED_FORM_ACCURACY = 1e-12
-#: Two classes whose log-odds differ by less are equally likely: rounding, or identical classes.
-TIE = 1e-9
 #: Eigenvalues of the Gram matrix below this share of its largest entry are rounding.
 RANK_TOLERANCE = 1e-12
 #: Largest number of floats in one working array.
@@ -149,7 +148,7 @@ def speciation(
         per_replicate = 1 << max(0, int(np.ceil(np.log2(n / REPLICATES))))
         left = directions - rank
         left[left < 1e-9] = 0.0  # a type that the centroids fill, but for rounding
-        quantiles = _chi_squares(left)
+        quantiles = _chi_squares(tuple(left.tolist()))
         net = _net(mixture.n_types * (rank + 1), per_replicate, generator)
         # Independent shifts for classes too, so that detailed balance between them is a test and its
         # error a sum of squares.
@@ -297,6 +296,10 @@ def _sampled(
     by_square = np.moveaxis(-0.5 * excess, 0, -1)  # (K, J, T)
     by_axis = np.moveaxis(-np.sqrt(signal * directions * v[:, k : k + 1]) / v, 0, -1)  # (K, J, T)
 
+    # Of class k itself the odds are 1, whatever is drawn.
+    others = np.flatnonzero(np.arange(n_classes) != k)
+    constant, by_square, by_axis, offset = (a[others] for a in (constant, by_square, by_axis, offset))
+    shares = of_two if n_classes == 2 else of_many
     transition = np.empty((n_replicates, n_classes, times.size))
     commitment = np.empty((n_replicates, times.size))
     # The draws for all times would fill (K, n_points, T): take points in blocks.
@@ -310,13 +313,10 @@ def _sampled(
             if points.shape[1]:
                 odds += np.moveaxis(axes[block] @ offset.T, -1, 0) @ by_axis
             odds += constant[:, None, :]
-            top = odds.max(axis=0)
-            odds -= top
-            best = odds >= -TIE
-            wins += (best[k] / best.sum(axis=0)).sum(axis=0)
-            np.exp(odds, out=odds)
-            odds /= odds.sum(axis=0)
-            total += odds.sum(axis=1)
+            own, rest, won = shares(odds)
+            total[k] += own
+            total[others] += rest
+            wins += won
         transition[r], commitment[r] = total / n_points, wins / n_points
     floor = 1.0 / (n_points * n_replicates)
 
@@ -327,17 +327,8 @@ def _sampled(
     return means, (stderr(transition), stderr(commitment))
 
 
-def _net(n_axes: int, n_points: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One scrambled Sobol net as integers of `NET_BITS` bits, shape (n_points, n_axes).
-
-    A replicate is the net XOR a uniform integer per axis: each point is then uniform, the
-    replicates are independent given the net, and the slow scrambling is done once.
-    """
-    sobol = qmc.Sobol(n_axes, scramble=True, bits=NET_BITS, seed=rng)
-    return np.asarray(sobol.random(n_points) * 2.0**NET_BITS, dtype=np.int64)
-
-
-def _chi_squares(degrees: Floats) -> list[CubicSpline | None]:
+@lru_cache(maxsize=16)
+def _chi_squares(degrees: tuple[float, ...]) -> list[CubicSpline | None]:
     """Chi-square quantile as a function of the normal score, one per type; None without freedom.
 
     In the normal score the quantile is nearly a parabola (exactly one in the limit of many degrees),
@@ -345,11 +336,24 @@ def _chi_squares(degrees: Floats) -> list[CubicSpline | None]:
     1e-9 of them, in units of the mean or of 1, whichever is larger.
     """
     score = np.linspace(-SCORE_LIMIT, SCORE_LIMIT, 1025)
+    some = np.maximum(degrees, 1e-3)[:, None] / 2
     # Each tail by its own function: 1 - u would round away.
-    lower = gammaincinv(np.maximum(degrees, 1e-3)[:, None] / 2, ndtr(np.minimum(score, 0.0)))
-    upper = gammainccinv(np.maximum(degrees, 1e-3)[:, None] / 2, ndtr(-np.maximum(score, 0.0)))
+    lower = gammaincinv(some, ndtr(np.minimum(score, 0.0)))
+    upper = gammainccinv(some, ndtr(-np.maximum(score, 0.0)))
     quantile = 2.0 * np.where(score < 0, lower, upper)
     return [CubicSpline(score, q) if n > 0 else None for n, q in zip(degrees, quantile, strict=True)]
+
+
+def _net(n_axes: int, n_points: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """One scrambled Sobol net as integers of `NET_BITS` bits, shape (n_points, n_axes).
+
+    A replicate is the net XOR a uniform integer per axis: each point is then uniform, the
+    replicates are independent given the net, and the slow scrambling is done once.
+    """
+    from scipy.stats import qmc  # takes longer to import than most mixtures to solve
+
+    sobol = qmc.Sobol(n_axes, scramble=True, bits=NET_BITS, seed=rng)
+    return np.asarray(sobol.random(n_points) * 2.0**NET_BITS, dtype=np.int64)
 
 
 def _draw(

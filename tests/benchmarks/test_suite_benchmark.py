@@ -23,6 +23,12 @@ def test_stored_files(benchmark):
     benchmark.pedantic(lambda: [netcdf.read_groups(f) for f in FILES], rounds=3, warmup_rounds=1)
 
 
+def test_the_same_files_by_the_library(benchmark, monkeypatch):
+    monkeypatch.setattr(netcdf, "groups_in", lambda content: None)
+    benchmark.extra_info["files"] = len(FILES)
+    benchmark.pedantic(lambda: [netcdf.read_groups(f) for f in FILES], rounds=3, warmup_rounds=1)
+
+
 def test_the_same_files_by_xarray(benchmark):
     def read(path):
         with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as opened:

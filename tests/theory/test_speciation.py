@@ -13,6 +13,7 @@ from scipy.stats import chi2, norm
 from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.storage.schema import validate
+from diffclaims.theory.odds import of_many, of_two
 from diffclaims.theory.speciation import (
     detailed_balance_violation,
     normalised_return,
@@ -125,7 +126,7 @@ def test_quadrature_meets_its_stated_accuracy(mean, sd):
 
 @pytest.mark.parametrize("degrees", [0.2, 1.0, 3.0, 50.0, 1e5])
 def test_tabulated_chi_square_is_the_chi_square(degrees):
-    (quantile,) = module._chi_squares(np.array([degrees]))
+    (quantile,) = module._chi_squares((degrees,))
     score = np.random.default_rng(0).uniform(-7.15, 7.15, 5000)
     expected = np.where(score < 0, chi2.ppf(ndtr(score), degrees), chi2.isf(ndtr(-score), degrees))
     assert np.abs(quantile(score) - expected).max() < 1e-9 * max(1.0, degrees)
@@ -357,3 +358,14 @@ def test_no_basin_without_separation():
 def test_spinodal_errors(mixture, n_dims, match):
     with pytest.raises(InvalidInput, match=match):
         spinodal_times(mixture, n_dims=n_dims)
+
+
+def test_two_classes_and_many_are_counted_by_one_rule():
+    """The shares of two classes in closed form are those of the general sums; ties are halves."""
+    odds = np.random.default_rng(0).normal(scale=300.0, size=(1, 400, 7))
+    odds[0, :50] = 0.0
+    for a, b in zip(of_two(odds.copy()), of_many(odds.copy()), strict=True):
+        np.testing.assert_array_equal(a, b)
+    own, _, won = of_two(np.array([[[0.0], [np.log(3.0)], [-np.log(3.0)]]]))
+    np.testing.assert_allclose(own, [0.5 + 0.25 + 0.75], rtol=1e-15)
+    np.testing.assert_array_equal(won, [1.5])
