@@ -24,8 +24,7 @@ from diffclaims.theory.neurons import neurons
 from diffclaims.theory.off_axis import solve_off_axis
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.poles import Poles, poles
-from diffclaims.theory.resolvent import Equations
-from diffclaims.theory.state import State
+from diffclaims.theory.resolvent import Equations, State
 from diffclaims.theory.theta import ThetaRule
 
 Floats = NDArray[np.float64]
@@ -137,7 +136,7 @@ def losses(
     state, diagnosis = solve_off_axis(equations, at.z, tolerance=tolerance, guess=guess)
     f, _ = at.weights(rate_times)  # (n_times, N)
     # lin_l = f applied to sum_j omega_j (pi^T Om_j e_l)
-    linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.matrices.om)
+    linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
     lin = 2 * (f @ linear).real.T
     # Conjugate symmetry: of the four quadrants of pairs, two real parts are enough.
     kernels = loss_kernels(equations, state, tolerance=compression)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from diffclaims.theory.angle import Root, Wave
 from diffclaims.theory.axis import from_guess, solve_on_axis
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import Equations
-from diffclaims.theory.state import State
+from diffclaims.theory.resolvent import Equations, State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.resolvent import Equations, State
 from diffclaims.theory.small import solve, upper_triangle
-from diffclaims.theory.state import State
 
 Complex = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -102,24 +101,24 @@ def _block(
     # ---- contractions over direction types and classes
     psi_map = _psi_map(eq, one, two)  # (r, r, N, M): coordinates of Psi1 Y12 Psi2
     # sum_j w_j D_j L1[:,k]^T B_r L2[:,k] with D_j = e2 s_kj (sources S_k) or Delta (sources N_k)
-    left_b = np.tensordot(one.matrices.left, eq.basis, (2, 1)).transpose(3, 2, 0, 1, 4)  # (r, K, N, J, K)
-    left_k = np.moveaxis(two.matrices.left, -1, 0)  # (K, M, J, K): column k of L2
+    left_b = np.tensordot(one.left, eq.basis, (2, 1)).transpose(3, 2, 0, 1, 4)  # (r, K, N, J, K)
+    left_k = np.moveaxis(two.left, -1, 0)  # (K, M, J, K): column k of L2
     d_signal = _pair(left_b * (e2 * omega[:, None] * mixture.variances[:, None, :, None]).reshape(
         1, k, 1, mixture.n_types, 1), left_k)  # fmt: skip
     d_noise = _pair(left_b * (noise * omega[:, None]), left_k)  # (r, K, N, M)
     # the same with pi in place of a unit vector
-    left_pi = np.tensordot(one.matrices.left @ pi, eq.basis, (2, 1)).transpose(2, 0, 1, 3)  # (r, N, J, K)
-    d_pi = _pair(left_pi * omega[:, None], two.matrices.left @ pi)  # (r, N, M)
+    left_pi = np.tensordot(one.left @ pi, eq.basis, (2, 1)).transpose(2, 0, 1, 3)  # (r, N, J, K)
+    d_pi = _pair(left_pi * omega[:, None], two.left @ pi)  # (r, N, M)
 
     # sum_j w_j D'_j Om1[k',k] D_j Om2[k,k']
-    om1 = np.moveaxis(one.matrices.om, (2, 3), (0, 1))  # (K', K, N, J)
-    om2 = np.moveaxis(two.matrices.om, (2, 3), (1, 0))
+    om1 = np.moveaxis(one.om, (2, 3), (0, 1))  # (K', K, N, J)
+    om2 = np.moveaxis(two.om, (2, 3), (1, 0))
     s = mixture.variances
     oo_signal = _dot(om1 * (e2 * e2 * omega * s[:, None, None] * s[None, :, None]), om2)
     oo_noise = _dot(om1 * (e2 * noise * omega * s[:, None, None]), om2)
-    pi_om1 = np.moveaxis(one.matrices.om, 3, 0)  # (K, N, J, K'): columns
+    pi_om1 = np.moveaxis(one.om, 3, 0)  # (K, N, J, K'): columns
     pi_om1 = pi_om1 @ pi
-    om2_pi = np.moveaxis(two.matrices.om @ pi, 2, 0)  # (K, M, J)
+    om2_pi = np.moveaxis(two.om @ pi, 2, 0)  # (K, M, J)
     pi_signal = _dot(pi_om1 * (e2 * omega * s[:, None]), om2_pi)  # (K, N, M)
     pi_noise = _dot(pi_om1 * (noise * omega), om2_pi)
 
@@ -248,8 +247,8 @@ def _psi_map(eq: Equations, one: State, two: State) -> Complex:
     b, omega = eq.basis, eq.mixture.fractions
     n, m = one.z.size, two.z.size
     r, k, j = eq.rank, eq.mixture.n_classes, eq.mixture.n_types
-    left = np.tensordot(one.matrices.psi * omega[:, None, None], b, (2, 1)).transpose(3, 0, 1, 2, 4)
-    right = np.tensordot(b, two.matrices.psi, (2, 2)).transpose(0, 2, 3, 1, 4)
+    left = np.tensordot(one.psi * omega[:, None, None], b, (2, 1)).transpose(3, 0, 1, 2, 4)
+    right = np.tensordot(b, two.psi, (2, 2)).transpose(0, 2, 3, 1, 4)
     left = left.reshape(r, 1, n, j * k * k)
     right = right.reshape(1, r, m, j * k * k)
     return _dot(left, right)

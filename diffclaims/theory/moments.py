@@ -35,25 +35,6 @@ def class_moments(
     theta: Floats, variance: float, model: RandomFeatures, n_normal: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Moments of one class at each theta."""
-    if theta.size == 1 and isinstance(model.activation, str):
-        point = _moments_of_one(float(theta[0]), variance, model.diffusion_time, model.activation, n_normal)
-        a, c, v2, s2 = (np.array([value]) for value in point)
-        return a, c, v2, s2
-    return _class_moments(theta, variance, model, n_normal)
-
-
-@lru_cache(maxsize=256)
-def _moments_of_one(
-    theta: float, variance: float, diffusion_time: float, activation: str, n_normal: int
-) -> tuple[float, ...]:
-    """Moments at one theta, which each resolution of a mixture without centroids asks for, and other mixtures."""
-    model = RandomFeatures(psi_p=1.0, psi_n=1.0, diffusion_time=diffusion_time, activation=activation)
-    return tuple(float(v[0]) for v in _class_moments(np.array([theta]), variance, model, n_normal))
-
-
-def _class_moments(
-    theta: Floats, variance: float, model: RandomFeatures, n_normal: int
-) -> tuple[Floats, Floats, Floats, Floats]:
     distinct, where = np.unique(theta, return_inverse=True)
     # A smoothed activation varies over the width of what smooths it, at least the noise.
     spacing = float(np.sqrt(model.signal * variance + model.noise)) / (KNOTS * n_normal)

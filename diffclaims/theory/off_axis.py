@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import Equations
-from diffclaims.theory.state import State
+from diffclaims.theory.resolvent import Equations, State
 
 Complex = NDArray[np.complex128]
 

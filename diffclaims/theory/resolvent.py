@@ -17,7 +17,6 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.neurons import Neurons
 from diffclaims.theory.small import inverted, solve, upper_triangle
-from diffclaims.theory.state import ByMatrix, ByVector, State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -110,19 +109,22 @@ class Equations:
         inverse = 1.0 / (1.0 + delta)
         # diagonal of Sigma~_j, shape (N, J, K)
         sigma = m.weights * (e2 * inverse[:, None, :] * m.variances.T + noise)
-        form: ByVector | ByMatrix
+        left: Complex
         if self._vector is not None:
-            total = sigma @ self._vector**2
-            form = ByVector(total, 1.0 / (1.0 + y * total))
-            phi_r = ((total * form.gain) @ m.fractions)[:, None]
+            a, total, g = self._scalars(sigma, y)
+            om = (y * g)[..., None, None] * (a[:, None] * a)
+            left = np.eye(k) - sigma[..., None] * om
+            psi = left * sigma[..., None, :]
+            phi_r = ((total * g) @ m.fractions)[:, None]
         else:
             big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
             left = inverted(np.eye(k) + sigma[..., None] * big_y[:, None])
-            form = ByMatrix(left, left * sigma[..., None, :], big_y[:, None] @ left)
-            phi = np.einsum("j,njab->nab", m.fractions, form.psi)
+            om = big_y[:, None] @ left
+            psi = left * sigma[..., None, :]
+            phi = np.einsum("j,njab->nab", m.fractions, psi)
             phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
         q = self._inverse_zeta(z, np.concatenate([phi_r, inverse * m.weights], axis=1))
-        return State(z, y, delta, inverse, sigma, q, form, self._vector)
+        return State(z, y, delta, inverse, sigma, left, psi, om, q)
 
     @cached_property
     def _vector(self) -> Floats | None:
@@ -131,12 +133,18 @@ class Equations:
             return np.asarray(self.neurons.a[0])
         return np.ones(1) if self.mixture.n_classes == 1 else None
 
+    def _scalars(self, sigma: Complex, y: Complex) -> tuple[Floats, Complex, Complex]:
+        """v, ``v^T Sigma~_j v`` and ``1/(1 + y v^T Sigma~_j v)``, the last two of shape (N, J)."""
+        assert self._vector is not None
+        total = sigma @ self._vector**2
+        return self._vector, total, 1.0 / (1.0 + y * total)
+
     def _inverse_zeta(self, z: Complex, slopes: Complex) -> Complex:
         """Resolvent by neuron type, shape (N, T), from what multiplies (p, v2).
 
         In real arithmetic: numpy would copy (p, v2) as complex numbers, and divides complex numbers slowly.
         """
-        count, floor = z.size, self._floor
+        count, floor = z.size, self.neurons.s2 @ self.mixture.weights
         both = np.concatenate([slopes.real, slopes.imag])
         q = np.empty((count, floor.size), dtype=complex)
         for start in range(0, floor.size, CHUNK):
@@ -150,11 +158,6 @@ class Equations:
             np.divide(real, size, out=q.real[:, part])
             np.divide(imag, -size, out=q.imag[:, part])
         return q
-
-    @cached_property
-    def _floor(self) -> Floats:
-        """What the noise alone adds to the diagonal of U, by type, shape (T,)."""
-        return np.asarray(self.neurons.s2 @ self.mixture.weights)
 
     @cached_property
     def _cross(self) -> Floats:
@@ -171,7 +174,8 @@ class Equations:
         m, model = self.mixture, self.model
         average = s.q.real @ self.weighted_cross + 1j * (s.q.imag @ self.weighted_cross)
         y = average[:, : self.rank]
-        delta = model.signal * np.einsum("jk,njk->nk", m.fractions[:, None] * m.variances.T, s.diagonal)
+        diagonal = np.einsum("njkk->njk", s.om)
+        delta = model.signal * np.einsum("jk,njk->nk", m.fractions[:, None] * m.variances.T, diagonal)
         return y, (delta + average[:, self.rank :]) / model.psi_n
 
     def derivative(self, s: State) -> Complex:
@@ -184,10 +188,9 @@ class Equations:
         d_zeta = -m.weights * s.inverse**2  # (N, K), times v2
         b = self.basis
         # d Phi in coordinates, for each unknown: -Psi B_s Psi, and column k of L times its transpose.
-        if isinstance(s.form, ByVector):
-            assert s.vector is not None
-            a, total = s.vector, s.form.total
-            square = m.fractions * s.form.gain**2  # (N, J)
+        if self._vector is not None:
+            a, total, scale = self._scalars(s.sigma, s.y)
+            square = m.fractions * scale**2  # (N, J)
             d_total = d_sigma * a**2  # (N, J, K)
             phi_y = -(total**2 * square).sum(axis=1)[:, None, None]
             phi_d = np.einsum("nj,njl->nl", square, d_total)[:, None]
@@ -195,16 +198,16 @@ class Equations:
             om_y = (square @ spread.T)[..., None]
             om_d = -(s.y**2)[..., None] * np.einsum("kj,nj,njl->nkl", spread, square, d_total)
         else:
-            weighted = np.sqrt(m.fractions)[:, None, None] * s.form.psi
+            weighted = np.sqrt(m.fractions)[:, None, None] * s.psi
             right = (b[:, None, None] @ weighted).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
             other = (np.swapaxes(weighted, -1, -2) @ b[:, None, None]).reshape(r, count, -1)
             # <B_r, Psi B_s Psi> = sum over entries of (Psi^T B_r)(B_s Psi), Psi symmetric
             phi_y = -(np.swapaxes(other, 0, 1) @ np.moveaxis(right, 0, 2))
-            left_b = np.swapaxes(s.form.left, -1, -2) @ (b[:, None, None] @ s.form.left)
+            left_b = np.swapaxes(s.left, -1, -2) @ (b[:, None, None] @ s.left)
             diagonal = np.einsum("rnjkk->rnjk", left_b)
             phi_d = np.einsum("j,rnjk,njk->nrk", m.fractions, diagonal, d_sigma)
             om_y = np.einsum("j,kj,rnjk->nkr", m.fractions, m.variances, diagonal)
-            om_d = -np.einsum("j,kj,njkl,njl->nkl", m.fractions, m.variances, s.form.om**2, d_sigma)
+            om_d = -np.einsum("j,kj,njkl,njl->nkl", m.fractions, m.variances, s.om**2, d_sigma)
         size = r + k
         if self.neurons.n_types == 1:
             # One type has products of rank 1, which need no matrices.
@@ -329,3 +332,50 @@ def _strongest(p: Floats, weight: Floats, max_rank: int) -> tuple[Floats, Floats
         vectors = span @ np.linalg.eigh(small.T @ small)[1]
     strongest = vectors[:, -max_rank:]  # eigh sorts upwards
     return strongest.T, p @ strongest
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that follows from the unknowns at N points.
+
+    Attributes
+    ----------
+    z : (N,)
+    y : (N, r)
+    delta, inverse : (N, K)
+        delta and ``1/(1 + delta)``.
+    sigma : (N, J, K)
+        Diagonal of Sigma~_j.
+    left, psi, om : (N, J, K, K)
+        ``(I + Sigma~_j Y)^-1``, ``Psi_j`` and ``Om_j``.
+    q : (N, T)
+        Diagonal of the resolvent by neuron type.
+    """
+
+    z: Complex
+    y: Complex
+    delta: Complex
+    inverse: Complex
+    sigma: Complex
+    left: Complex
+    psi: Complex
+    om: Complex
+    q: Complex
+
+    def take(self, index: NDArray[np.intp]) -> State:
+        """Return the state at some of the points."""
+        return State(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def put(self, index: NDArray[np.intp], other: State) -> State:
+        """Return the state with some of the points replaced."""
+        parts = []
+        for name in self.__dataclass_fields__:
+            array = getattr(self, name).copy()
+            array[index] = getattr(other, name)
+            parts.append(array)
+        return State(*parts)
+
+    def with_conjugate(self) -> State:
+        """Return the state at these points followed by the conjugate ones."""
+        parts = (getattr(self, name) for name in self.__dataclass_fields__)
+        return State(*(np.concatenate([part, np.conj(part)]) for part in parts))

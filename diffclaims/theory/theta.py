@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from scipy.stats import qmc
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -65,7 +64,7 @@ class ThetaRule:
 
     def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
         """Return whether the types are quasi-random: the lattice would have too many points."""
-        wide = _seen(tuple(mixture.centroid_gram.ravel().tolist()), model.signal)
+        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
         return self.spacings(wide, least_width(mixture.class_variance, model)) is None
 
     def spacings(self, wide: Floats, width: float) -> Floats | None:
@@ -93,15 +92,6 @@ def distinct(gram: Floats) -> tuple[Floats, NDArray[np.intp]]:
     return gram[np.ix_(kept, kept)], np.argsort(order)[inverse.ravel()]
 
 
-@lru_cache(maxsize=64)
-def _seen(gram: tuple[float, ...], signal: float) -> Floats:
-    """Standard deviations of what neurons see of centroids: every resolution of a solve asks for them."""
-    k = math.isqrt(len(gram))
-    wide = spreads(distinct(np.reshape(gram, (k, k)))[0] * signal)
-    wide.setflags(write=False)
-    return wide
-
-
 def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
     """Return nodes and weights of a quadrature over ``theta ~ N(0, covariance)``.
 
@@ -126,8 +116,6 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tupl
         weight = np.exp(-(grid**2).sum(axis=1) / 2)
         weight /= weight.sum()
     else:
-        from scipy.stats import qmc  # takes longer to import than most mixtures to solve; few need it
-
         sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
         # The first coordinates of Sobol points are the most even: they go to the widest directions.
         half = ndtri(sobol.random_base2(rule.log2_points))[:, ::-1]
