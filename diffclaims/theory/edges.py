@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from diffclaims.errors import SolveFailed
 from diffclaims.theory.axis import solve_on_axis
 from diffclaims.theory.outcome import Diagnosis
-from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.state import State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
