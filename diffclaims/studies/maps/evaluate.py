@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import xarray as xr
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from diffclaims.api.case import Case
 from diffclaims.api.claim import Claim
 from diffclaims.api.outcome import Outcome
 from diffclaims.api.space import Space
 from diffclaims.api.subject import Subject
 from diffclaims.api.verdict import Verdict
-from diffclaims.errors import InvalidInput, NotMeasured, SolveFailed
+from diffclaims.errors import DiffclaimsError, InvalidInput, NotMeasured, SolveFailed
+from diffclaims.problem.experiment import Experiment
 from diffclaims.studies.maps.plan import Plan
+from diffclaims.subjects.theory import Theory
+from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
 #: Accuracy of the losses for `theory` where none is asked for: a picture needs no more.
 ACCURACY = 1e-3
@@ -27,6 +33,8 @@ ACCURACY = 1e-3
 N_TIMES = 60
 #: Width to which a root is found, as a share of its axis.
 TOLERANCE = 1e-3
+#: Points that `theory` solves together.
+TOGETHER = 16
 
 
 def subject_of(plan: Plan) -> Subject:
@@ -41,8 +49,6 @@ def subject_of(plan: Plan) -> Subject:
     from diffclaims.subjects import registry
 
     if plan.subject == "theory":
-        from diffclaims.subjects.theory import Theory
-
         return Theory(accuracy=plan.accuracy or ACCURACY, n_times=N_TIMES)
     if plan.accuracy is not None:
         raise InvalidInput.of(
@@ -60,25 +66,30 @@ def subject_of(plan: Plan) -> Subject:
     return subject
 
 
+def block_size(plan: Plan) -> int:
+    """Return how many points of a map are measured together: of other subjects than `theory` each takes long."""
+    return TOGETHER if plan.subject == "theory" else 1
+
+
 @functools.lru_cache(maxsize=4)
 def _tools(plan_json: str) -> tuple[Plan, Claim, Space, Subject]:
     plan = Plan.from_json(plan_json)
     return plan, plan.loaded_claim, plan.axes, subject_of(plan)
 
 
-def evaluate_point(plan_json: str, values: dict[str, float]) -> dict[str, Any]:
-    """Measure and judge one point.
+def evaluate_points(plan_json: str, points: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
+    """Measure and judge several points.
 
     Parameters
     ----------
     plan_json : str
         As `Plan.to_json` gives it.
-    values : dict
+    points : sequence of dict
         Value of every axis of the map.
 
     Returns
     -------
-    dict
+    list of dict
         ``margin`` (the least of all effects), ``uncertainty`` (how far beyond zero it counts as
         decided), ``verdict`` (of all effects), ``effect`` (name of the one with that margin) and, for
         what could not be measured, ``reason``.
@@ -86,7 +97,18 @@ def evaluate_point(plan_json: str, values: dict[str, float]) -> dict[str, Any]:
     plan, claim, axes, subject = _tools(plan_json)
     numbers = {k: float(v) for k, v in plan.at.items() if k not in axes.options}
     choices = {k: str(v) for k, v in plan.at.items() if k in axes.options}
-    case = axes.point({**numbers, **values}, choices)
+    cases = [axes.point({**numbers, **values}, choices) for values in points]
+    if isinstance(subject, Theory) and "learning_curves" in claim.measures and len(cases) > 1:
+        subject = Asked(subject, [e for case in cases for e in case.experiments.values()])
+    return [_judged(claim, axes, subject, case) for case in cases]
+
+
+def evaluate_point(plan_json: str, values: dict[str, float]) -> dict[str, Any]:
+    """Measure and judge one point, as `evaluate_points`."""
+    return evaluate_points(plan_json, [values])[0]
+
+
+def _judged(claim: Claim, axes: Space, subject: Subject, case: Case) -> dict[str, Any]:
     try:
         data = (axes.measure or claim.measure)(subject, case)
         effects = (axes.judge or claim.judge)(case, data)
@@ -100,6 +122,36 @@ def evaluate_point(plan_json: str, values: dict[str, float]) -> dict[str, Any]:
         "verdict": str(Verdict(effects).outcome),
         "effect": worst.name,
     }
+
+
+class Asked(Wrapper):
+    """`theory` with learning curves that were solved together; others are solved when they are asked for.
+
+    Parameters
+    ----------
+    subject : Theory
+    experiments : sequence of Experiment
+        Those that will be asked for.
+    """
+
+    def __init__(self, subject: Theory, experiments: Sequence[Experiment]) -> None:
+        super().__init__(subject)
+        found = subject.several_learning_curves(experiments)
+        self._known = {_name(one): answer for one, answer in zip(experiments, found, strict=True)}
+
+    def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
+        """As the subject's."""
+        known = self._known.get(_name(experiment)) if kind == "curves" else None
+        if known is None:
+            return ask(experiment)
+        if isinstance(known, DiffclaimsError):
+            raise known
+        return known
+
+
+def _name(experiment: Experiment) -> tuple[object, ...]:
+    # Two callables may share a name, so that the key of an experiment does not tell them apart.
+    return experiment.key, experiment.model.activation
 
 
 def find_boundary(

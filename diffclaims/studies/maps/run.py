@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from diffclaims.studies.maps.evaluate import (
     ACCURACY,
     N_TIMES,
     TOLERANCE,
-    evaluate_point,
+    block_size,
+    evaluate_points,
     find_boundary,
     subject_of,
 )
@@ -41,7 +42,8 @@ def configuration(plan: Plan) -> dict[str, str]:
         "plan": plan.to_json(),
         "version": __version__,
         "commit": _commit()[0],
-        "numerics": f"accuracy {ACCURACY:g} unless asked, {N_TIMES} times, roots to {TOLERANCE:g}",
+        "numerics": f"accuracy {ACCURACY:g} unless asked, {N_TIMES} times, roots to {TOLERANCE:g}, "
+        f"{block_size(plan)} points together",
     }
 
 
@@ -109,14 +111,25 @@ class _Work:
 
     def points(self) -> None:
         """Measure every point of the grid, and the quasi-random ones."""
-        self._do(evaluate_point, list(self._points()))
+        points = list(self._points())
+        size = block_size(self.plan)
+        blocks = {}
+        for start in range(0, len(points), size):
+            some = points[start : start + size]
+            blocks[some[0][0]] = some
+        # A block is measured as a whole or not at all: its numbers depend a little on who is in it.
+        self._do(
+            evaluate_points,
+            [(name, (self.json, [values for _, values in some])) for name, some in blocks.items()],
+            {name: [key for key, _ in some] for name, some in blocks.items()},
+        )
 
-    def _points(self) -> Iterator[Task]:
+    def _points(self) -> Iterator[tuple[str, dict[str, float]]]:
         for i, row in enumerate(self.plan.scattered() if self.plan.points else ()):
-            yield point_key(i), (self.json, dict(zip(self.plan.names, map(float, row), strict=True)))
+            yield point_key(i), dict(zip(self.plan.names, map(float, row), strict=True))
         values = [r.values() for r in self.plan.ranges]
         for index in np.ndindex(self.grid):
-            yield grid_key(index), (self.json, self._at(self.plan.names, values, index))
+            yield grid_key(index), self._at(self.plan.names, values, index)
 
     def lines(self) -> None:
         """Find the boundary on every line whose margin changes sign."""
@@ -145,13 +158,24 @@ class _Work:
     def _at(names: Any, values: Any, index: tuple[int, ...]) -> dict[str, float]:
         return {name: float(v[i]) for name, v, i in zip(names, values, index, strict=True)}
 
-    def _do(self, function: Callable[..., Any], tasks: list[Task]) -> None:
-        todo = [t for t in tasks if t[0] not in self.kept.records]
-        lines = function is find_boundary
-        total = self.n_points + (len(tasks) if lines else self.n_lines)
-        done = (self.n_points if lines else 0) + len(tasks) - len(todo)
+    def _do(
+        self,
+        function: Callable[..., Any],
+        tasks: list[Task],
+        blocks: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Do what is left of tasks: each gives the record of its key, or those of the points of its block."""
+
+        def keys(name: str) -> Sequence[str]:
+            return blocks[name] if blocks else [name]
+
+        todo = [t for t in tasks if not all(key in self.kept.records for key in keys(t[0]))]
+        total = self.n_points + (self.n_lines if blocks else len(tasks))
+        left = sum(len(keys(name)) for name, _ in todo)
+        done = self.n_points - left if blocks else self.n_points + len(tasks) - left
         self.advance(done, total)
-        for key, record in self.pool.run(function, todo):
-            self.kept.add(key, record)
-            done += 1
+        for name, found in self.pool.run(function, todo):
+            records = dict(zip(keys(name), found if blocks else [found], strict=True))
+            self.kept.add(records)
+            done += len(records)
             self.advance(done, total)
