@@ -1,4 +1,4 @@
-"""One point of a map, and one line of it searched for the boundary: all that workers are sent.
+"""Points of a map, and lines of it searched for the boundary: all that workers are sent.
 
 Both take and return plain values, so that a record survives as JSON and a worker needs
 nothing but this package.
@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
-from scipy.optimize import brentq
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize.elementwise import find_root
 
 from diffclaims.api.case import Case
 from diffclaims.api.claim import Claim
@@ -26,6 +27,10 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.studies.maps.plan import Plan
 from diffclaims.subjects.theory import Theory
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
+
+Floats = NDArray[np.float64]
+#: Two values of an axis, and the margins there, of opposite sign.
+Bracket = tuple[float, float, float, float]
 
 #: Accuracy of the losses for `theory` where none is asked for: a picture needs no more.
 ACCURACY = 1e-3
@@ -154,65 +159,70 @@ def _name(experiment: Experiment) -> tuple[object, ...]:
     return experiment.key, experiment.model.activation
 
 
-def find_boundary(
-    plan_json: str, fixed: dict[str, float], brackets: list[tuple[float, float, float, float]]
-) -> dict[str, Any]:
-    """Find where the margin changes sign along the plan's line.
+def find_boundaries(
+    plan_json: str, lines: Sequence[tuple[dict[str, float], list[Bracket]]]
+) -> list[dict[str, Any]]:
+    """Find where the margin changes sign along some of the plan's lines; a step is made on all of them at once.
 
     Parameters
     ----------
     plan_json : str
         As `Plan.to_json` gives it.
-    fixed : dict
-        Values of the other axes.
-    brackets : list of (low, high, margin at low, margin at high)
-        Neighbouring values along the line with margins of opposite sign.
+    lines : sequence of (values of the other axes, list of (low, high, margin at low, margin at high))
+        Neighbouring values along each line with margins of opposite sign.
 
     Returns
     -------
-    dict
+    list of dict
         ``crossings``: a list of ``value``, ``uncertainty`` (of the value: the margin's own, over its
-        slope, and half the bracket that is left) and ``rising`` (whether the margin grows with the
+        slope, and the bracket that is left) and ``rising`` (whether the margin grows with the
         value); ``evaluations``.
     """
     line = Plan.from_json(plan_json).line
-    count = 0
-    crossings = []
-    for low, high, margin_low, margin_high in brackets:
-        known = {line.to_scale(low): (margin_low, math.nan), line.to_scale(high): (margin_high, math.nan)}
+    owners = [i for i, (_, brackets) in enumerate(lines) for _ in brackets]
+    known = [
+        {line.to_scale(low): (margin_low, math.nan), line.to_scale(high): (margin_high, math.nan)}
+        for _, brackets in lines
+        for low, high, margin_low, margin_high in brackets
+    ]
+    ends = [(min(of), max(of)) for of in known]
 
-        def ask(u: float, known: dict[float, tuple[float, float]] = known) -> float:
-            nonlocal count
-            if u not in known:
-                count += 1
-                found = evaluate_point(plan_json, {**fixed, line.name: line.from_scale(u)})
-                known[u] = (found["margin"], found["uncertainty"])
-            return known[u][0]
+    def ask(u: Floats, which: Floats) -> Floats:
+        at = [(int(j), float(x)) for j, x in zip(which, u, strict=True)]
+        new = [(j, x) for j, x in at if x not in known[j]]
+        points = [{**lines[owners[j]][0], line.name: line.from_scale(x)} for j, x in new]
+        for (j, x), found in zip(new, evaluate_points(plan_json, points), strict=True):
+            known[j][x] = (found["margin"], found["uncertainty"])
+        return np.array([_bounded(known[j][x][0]) for j, x in at])
 
-        crossings.append(_cross(ask, known, min(known), max(known), TOLERANCE * line.span, line.from_scale))
-    return {"crossings": crossings, "evaluations": count}
+    tolerance = TOLERANCE * line.span
+    low, high = np.array(ends).T
+    found = find_root(
+        ask, (low, high), args=(np.arange(len(known)),), tolerances={"xatol": tolerance, "xrtol": 0.0}
+    )
+    records: list[dict[str, Any]] = [{"crossings": [], "evaluations": 0} for _ in lines]
+    for j, root in enumerate(np.where(found.success, found.x, np.nan).tolist()):
+        crossing = _crossing(known[j], ends[j], root, tolerance, line.from_scale)
+        records[owners[j]]["crossings"].append(crossing)
+        records[owners[j]]["evaluations"] += len(known[j]) - 2
+    return records
 
 
-def _cross(
-    ask: Callable[[float], float],
+def _bounded(margin: float) -> float:
+    # A time that is never reached makes an infinite margin: squeezed, it still has a sign.
+    return math.copysign(1.0, margin) if math.isinf(margin) else margin / (1.0 + abs(margin))
+
+
+def _crossing(
     known: dict[float, tuple[float, float]],
-    low: float,
-    high: float,
+    ends: tuple[float, float],
+    root: float,
     tolerance: float,
     back: Callable[[float], float],
 ) -> dict[str, Any]:
-    def bounded(u: float) -> float:
-        # A time that is never reached makes an infinite margin: squeezed, it still has a sign.
-        margin = ask(u)
-        if math.isnan(margin):
-            raise _Unmeasured
-        return math.copysign(1.0, margin) if math.isinf(margin) else margin / (1.0 + abs(margin))
-
-    rising = known[low][0] < known[high][0]
-    try:
-        root = float(brentq(bounded, low, high, xtol=tolerance))
-        ask(root)
-    except _Unmeasured:
+    """Describe a root among the margins, and their bars, that were measured on the way to it."""
+    rising = known[ends[0]][0] < known[ends[1]][0]
+    if math.isnan(root):
         return {"value": math.nan, "uncertainty": math.nan, "rising": rising}
     below = [u for u in known if (known[u][0] > 0) != rising]
     above = [u for u in known if (known[u][0] > 0) == rising]
@@ -224,7 +234,3 @@ def _cross(
     half = moved + tolerance
     value = back(root)
     return {"value": value, "uncertainty": abs(back(root + half) - back(root - half)) / 2, "rising": rising}
-
-
-class _Unmeasured(Exception):
-    """The margin could not be measured on the way to the root."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from diffclaims.studies.maps.evaluate import (
     ACCURACY,
     N_TIMES,
     TOLERANCE,
+    Bracket,
     block_size,
     evaluate_points,
-    find_boundary,
+    find_boundaries,
     subject_of,
 )
 from diffclaims.studies.maps.plan import Plan
@@ -69,7 +70,7 @@ def run_map(
     command : str
         Stored: what computes it again.
     advance : callable ``(done, total)``, optional
-        Told after each finished point or line.
+        Told after each finished block of points or lines.
 
     Returns
     -------
@@ -111,18 +112,7 @@ class _Work:
 
     def points(self) -> None:
         """Measure every point of the grid, and the quasi-random ones."""
-        points = list(self._points())
-        size = block_size(self.plan)
-        blocks = {}
-        for start in range(0, len(points), size):
-            some = points[start : start + size]
-            blocks[some[0][0]] = some
-        # A block is measured as a whole or not at all: its numbers depend a little on who is in it.
-        self._do(
-            evaluate_points,
-            [(name, (self.json, [values for _, values in some])) for name, some in blocks.items()],
-            {name: [key for key, _ in some] for name, some in blocks.items()},
-        )
+        self._do(evaluate_points, list(self._points()), 0, self.n_lines)
 
     def _points(self) -> Iterator[tuple[str, dict[str, float]]]:
         for i, row in enumerate(self.plan.scattered() if self.plan.points else ()):
@@ -133,9 +123,9 @@ class _Work:
 
     def lines(self) -> None:
         """Find the boundary on every line whose margin changes sign."""
-        self._do(find_boundary, list(self._lines()))
+        self._do(find_boundaries, list(self._lines()), self.n_points, 0)
 
-    def _lines(self) -> Iterator[Task]:
+    def _lines(self) -> Iterator[tuple[str, tuple[dict[str, float], list[Bracket]]]]:
         plan = self.plan
         along = plan.names.index(plan.along)
         line = plan.line.values()
@@ -152,30 +142,27 @@ class _Work:
                 if (margins[i] > 0) != (margins[i + 1] > 0)
             ]
             if brackets:
-                yield line_key(index), (self.json, self._at(names, values, index), brackets)
+                yield line_key(index), (self._at(names, values, index), brackets)
 
     @staticmethod
     def _at(names: Any, values: Any, index: tuple[int, ...]) -> dict[str, float]:
         return {name: float(v[i]) for name, v, i in zip(names, values, index, strict=True)}
 
     def _do(
-        self,
-        function: Callable[..., Any],
-        tasks: list[Task],
-        blocks: Mapping[str, Sequence[str]] | None = None,
+        self, function: Callable[..., Any], items: list[tuple[str, Any]], before: int, after: int
     ) -> None:
-        """Do what is left of tasks: each gives the record of its key, or those of the points of its block."""
+        """Get the records of points or lines by key, in blocks; so many came before them, so many come after.
 
-        def keys(name: str) -> Sequence[str]:
-            return blocks[name] if blocks else [name]
-
-        todo = [t for t in tasks if not all(key in self.kept.records for key in keys(t[0]))]
-        total = self.n_points + (self.n_lines if blocks else len(tasks))
-        left = sum(len(keys(name)) for name, _ in todo)
-        done = self.n_points - left if blocks else self.n_points + len(tasks) - left
+        A block is done as a whole or not at all: its numbers depend a little on who is in it.
+        """
+        size = block_size(self.plan)
+        blocks = [items[start : start + size] for start in range(0, len(items), size)]
+        todo = {some[0][0]: some for some in blocks if not all(key in self.kept.records for key, _ in some)}
+        total = before + len(items) + after
+        done = before + len(items) - sum(map(len, todo.values()))
         self.advance(done, total)
-        for name, found in self.pool.run(function, todo):
-            records = dict(zip(keys(name), found if blocks else [found], strict=True))
-            self.kept.add(records)
-            done += len(records)
+        tasks: list[Task] = [(name, (self.json, [item for _, item in some])) for name, some in todo.items()]
+        for name, found in self.pool.run(function, tasks):
+            self.kept.add({key: record for (key, _), record in zip(todo[name], found, strict=True)})
+            done += len(found)
             self.advance(done, total)
