@@ -312,7 +312,7 @@ def test_times_of_several_levels_and_classes_are_those_one_by_one(milestone, n_s
         losses = losses[:, None] * (1 - 1e-3 * np.arange(n_seeds))[:, None, None]
     found = curves(*losses, [0.4, 0.35], accuracy=1e-3)
     levels, which = (0.3, 0.5, 0.05), (1, 0)
-    for level, row in zip(levels, log_times(found, milestone, levels, which), strict=True):
+    for level, row in zip(levels, log_times(found, {milestone: levels}, which)[milestone], strict=True):
         expected = learning_times(found, level, level)
         for position, got in zip(which, row, strict=True):
             own = expected.isel({"class": position})

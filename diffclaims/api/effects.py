@@ -163,10 +163,9 @@ def order_effects(
         raise InvalidInput.of("names", list(names), "be two", "name the classes that are compared")
     stochastic = "seed" in curves.dims
     effects = []
-    for milestone in milestones:
-        levels = chosen(levels_of(curves, milestone), which)
-        found = log_times(curves, milestone, levels, (later, first))
-        for level, (of_later, of_first) in zip(levels, found, strict=True):
+    levels = {milestone: chosen(levels_of(curves, milestone), which) for milestone in milestones}
+    for milestone, found in log_times(curves, levels, (later, first)).items():
+        for level, (of_later, of_first) in zip(levels[milestone], found, strict=True):
             ratio = of_later - of_first
             at = f" at {shown(level)}" if milestone != "best" else ""
             name = f"ln tau_{milestone}({names[1]})/tau_{milestone}({names[0]}){at}"

@@ -193,7 +193,7 @@ def _measured(
     records = {t[0]: kept.records[t[0]] for t in tasks if kept and t[0] in kept.records}
     for key, record in pool.run(evaluate, [t for t in tasks if t[0] not in records]):
         if kept:
-            kept.add(key, record)
+            kept.add({key: record})
         records[key] = record
         advance(len(records), len(tasks))
     return records

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.resolvent import Equations
 from diffclaims.theory.small import solve
+from diffclaims.theory.state import State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]

@@ -19,13 +19,12 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.validate import Limit, at_least, increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
-from diffclaims.theory.kernels import loss_kernels
+from diffclaims.theory.losses import Losses, Problem
 from diffclaims.theory.neurons import neurons
-from diffclaims.theory.off_axis import solve_off_axis
-from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.poles import Poles, poles
-from diffclaims.theory.resolvent import Equations, State
-from diffclaims.theory.theta import ThetaRule
+from diffclaims.theory.outcome import SolverOutcome
+from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.theta import Extent, ThetaRule
+from diffclaims.theory.together import Asking, alone
 
 Floats = NDArray[np.float64]
 #: Whether test and training losses say all that is asked.
@@ -63,16 +62,6 @@ HOPELESS = 4.0
 FEWEST_TIMES = 4
 
 
-class Losses(NamedTuple):
-    """Losses of each class at each training time, shapes (K, n_times), and the solution behind them."""
-
-    test: Floats
-    train: Floats
-    diagnosis: Diagnosis
-    at: Poles
-    state: State
-
-
 @checked
 def bayes_loss(mixture: GaussianMixture, model: RandomFeatures) -> Floats:
     """Loss of the best denoiser of each class alone, shape (K,).
@@ -96,57 +85,6 @@ def default_training_times(
     heavy = np.searchsorted(np.cumsum(equations.neurons.weight[order]), 0.05)
     slowest = max(float(floor[order][heavy]), 1e-6 * equations.highest())
     return np.geomspace(0.03 / (model.kappa * equations.highest()), 30.0 / (model.kappa * slowest), n_times)
-
-
-def losses(
-    equations: Equations,
-    training_times: Floats,
-    *,
-    filter_error: float,
-    tolerance: float = 1e-11,
-    compression: float = 1e-11,
-    coarser: Losses | None = None,
-) -> Losses:
-    """Array core of `learning_curves` at one resolution.
-
-    Parameters
-    ----------
-    equations : Equations
-    training_times : ndarray, shape (n_times,)
-    filter_error : float
-        Error of the training filters, about: they decide how many poles there are.
-    tolerance : float
-        Relative residual of the resolvent.
-    compression : float
-        Relative error allowed in the dependence of the resolvent on the neuron type.
-    coarser : Losses, optional
-        Of the same mixture and model at another resolution, from which the solver starts.
-    """
-    mixture, model = equations.mixture, equations.model
-    rate_times = model.kappa * training_times
-    low, high = equations.lowest(), equations.highest()
-    longest = max(float(rate_times.max()), 1.0 / high)
-    at = poles(low, high, longest, filter_error)
-    guess = None
-    if coarser is not None and coarser.state.y.shape[1] == equations.rank:
-        before = coarser.state
-        known = np.concatenate([before.y, before.delta], axis=1)
-        y, delta = np.split(coarser.at.carry(known, at), [equations.rank], axis=1)
-        guess = y, delta
-    state, diagnosis = solve_off_axis(equations, at.z, tolerance=tolerance, guess=guess)
-    f, _ = at.weights(rate_times)  # (n_times, N)
-    # lin_l = f applied to sum_j omega_j (pi^T Om_j e_l)
-    linear = np.einsum("j,k,njkl->nl", mixture.fractions, mixture.weights, state.om)
-    lin = 2 * (f @ linear).real.T
-    # Conjugate symmetry: of the four quadrants of pairs, two real parts are enough.
-    kernels = loss_kernels(equations, state, tolerance=compression)
-    both = np.concatenate([f, np.conj(f)], axis=1)
-    quadratic = [
-        2 * np.stack([((f @ one) * both).sum(axis=1).real for one in kernel])
-        for kernel in (kernels.test, kernels.train)
-    ]
-    test, train = (1 + model.noise * (part - 2 * lin) for part in quadratic)
-    return Losses(test, train, diagnosis, at, state)
 
 
 @checked
@@ -213,12 +151,38 @@ def learning_curves(
     -----
     Extends the one-class theory of arXiv:2505.17638 to K classes; the derivation is ours.
     """
+    return alone(
+        asking_curves(
+            mixture,
+            model,
+            training_times,
+            accuracy=accuracy,
+            max_levels=max_levels,
+            throw=throw,
+            max_rank=max_rank,
+            until=until,
+        )
+    )
+
+
+def asking_curves(
+    mixture: GaussianMixture,
+    model: RandomFeatures,
+    training_times: ArrayLike | None = None,
+    *,
+    accuracy: float | None = None,
+    max_levels: int = 7,
+    throw: bool = True,
+    max_rank: int | None = None,
+    until: Until | None = None,
+) -> Asking[xr.Dataset]:
+    """`learning_curves`, to be solved `together` with others."""
     times = (
         default_training_times(mixture, model)
         if training_times is None
         else increasing("training_times", training_times)
     )
-    fine = not RULE.refined(3).sampled(mixture, model)
+    fine = not RULE.refined(3).sampled(Extent.of(mixture, model))
     default = 5e-2 if max_rank is not None else (1e-5 if fine else 1e-3)
     target = accuracy if accuracy is not None else default
     if max_levels < 2:
@@ -229,7 +193,7 @@ def learning_curves(
         raise InvalidInput.of(
             "max_rank", max_rank, "be at least 2: accuracy is known by halving it", "leave it out"
         )
-    found = _refined(mixture, model, times, target, max_levels, throw, max_rank, until)
+    found = yield from _refined(mixture, model, times, target, max_levels, throw, max_rank, until)
     times = times[: found.losses.test.shape[1]]
     dataset = xr.Dataset(
         {
@@ -276,12 +240,12 @@ def _refined(
     throw: bool,
     max_rank: int | None,
     until: Until | None,
-) -> _Refined:
+) -> Asking[_Refined]:
     """Refine all quadratures together until no loss moves by more than the target."""
     # The rank is known by halving it, once.
     ranks: list[int | None] = [None] * max_levels if max_rank is None else [-(-max_rank // 2), max_rank]
     rules = _resolutions(mixture, model, target, len(ranks))
-    sampled = rules[0].sampled(mixture, model)
+    sampled = rules[0].sampled(Extent.of(mixture, model))
     filters = FILTERS_SAMPLED if sampled else FILTERS
     previous: Losses | None = None
     change = share = reach = np.inf
@@ -291,13 +255,16 @@ def _refined(
         types = neurons(mixture, model, rule=rule, n_normal=1 + (level > 0 and not sampled))
         n_types = types.n_types
         at_times = partial(
-            losses,
+            Problem,
             Equations(mixture, model, types, ranks[level]),
             filter_error=filters * target / 30.0 ** min(level, 3),
             tolerance=max(1e-11, RESIDUAL * target),
             compression=COMPRESSION * target,
         )
-        now = at_times(times, coarser=previous) if previous is not None else _first(at_times, times, until)
+        if previous is not None:
+            now = yield at_times(times, coarser=previous)
+        else:
+            now = yield from _first(at_times, times, until)
         times = times[: now.test.shape[1]]
         steps += now.diagnosis.steps
         if throw:
@@ -337,12 +304,12 @@ def _reach(changes: list[float], refinements: int) -> float:
     return float(np.exp(np.mean(np.log(np.maximum(guesses, TINY)))))
 
 
-def _first(at_times: Callable[..., Losses], times: Floats, until: Until | None) -> Losses:
+def _first(at_times: Callable[..., Problem], times: Floats, until: Until | None) -> Asking[Losses]:
     """Losses at the first resolution: at the first half of the times, if these say all that is asked."""
     if until is None:
-        return at_times(times)
-    short = at_times(times[: max(FEWEST_TIMES, times.size // 2)])
-    return short if until(short.test, short.train) else at_times(times, coarser=short)
+        return (yield at_times(times))
+    short = yield at_times(times[: max(FEWEST_TIMES, times.size // 2)])
+    return short if until(short.test, short.train) else (yield at_times(times, coarser=short))
 
 
 def _resolutions(
@@ -352,11 +319,12 @@ def _resolutions(
     loose = max(target, 1e-8)
     rule = dataclasses.replace(RULE, negligible=NEGLIGIBLE * loose, per_bin=loose**-0.5)
     rules = [rule.refined(level) for level in range(count)]
-    fit = [each for each in rules if not each.sampled(mixture, model)]
+    extent = Extent.of(mixture, model)
+    fit = [each for each in rules if not each.sampled(extent)]
     if len(fit) >= min(3, count):
         return fit
     wide = [rule.refined(level) for level in WIDE[:count]]
-    if not wide[-1].sampled(mixture, model) and neurons(mixture, model, rule=wide[0]).n_types <= MOST_TYPES:
+    if not wide[-1].sampled(extent) and neurons(mixture, model, rule=wide[0]).n_types <= MOST_TYPES:
         return wide
     return [SAMPLED.refined(level) for level in range(count)]
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from diffclaims.theory.angle import Root, Wave
 from diffclaims.theory.axis import from_guess, solve_on_axis
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.state import State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]

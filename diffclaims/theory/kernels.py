@@ -8,12 +8,14 @@ enter through K linear equations per pair of points. Both systems are solved for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.resolvent import Equations
 from diffclaims.theory.small import solve, upper_triangle
+from diffclaims.theory.state import State
 
 Complex = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -35,7 +37,7 @@ class Kernels:
 
     Attributes
     ----------
-    test, train : ndarray, shape (K, N, 2N)
+    test, train : ndarray, shape (K, ..., N, 2N)
         ``k_{S_l} + k_{N_l}`` and its leave-one-out form ``h_l k_{S_l} + k_{N_l}``, at pairs of each
         point with each point, then with each conjugate point.
     """
@@ -56,13 +58,14 @@ def loss_kernels(equations: Equations, state: State, *, tolerance: float = 1e-11
         Relative error allowed in compressing the dependence of the resolvent on the neuron type.
     """
     k, r = equations.mixture.n_classes, equations.rank
-    n = state.z.size
+    several = equations.parameters.psi_p.shape
+    n = state.z.size // max(1, *several, 1)
     averages = _Averages.of(equations, state, tolerance)
-    both = state.with_conjugate()
-    test = np.empty((k, n, 2 * n), dtype=complex)
-    train = np.empty((k, n, 2 * n), dtype=complex)
+    both = _Points.of(equations, state)
+    test = np.empty((k, *several, n, 2 * n), dtype=complex)
+    train = np.empty((k, *several, n, 2 * n), dtype=complex)
     # The largest arrays have (r + K)^2 entries per pair; blocks of rows bound the memory.
-    row = (r + k) ** 2 * 2 * n
+    row = (r + k) ** 2 * 2 * n * max(1, *several, 1)
     blocks = int(np.clip(n * row / ENTRIES, 1, TRIANGLE))
     block = int(np.clip(BLOCK / (3 * row), 1, -(-n // blocks)))
     for start in range(0, n, block):
@@ -71,55 +74,76 @@ def loss_kernels(equations: Equations, state: State, *, tolerance: float = 1e-11
         columns = np.concatenate([rest, n + rest])
         out = _block(equations, averages, both.take(rows), both.take(columns), rows, columns)
         for full, part in ((test, out.test), (train, out.train)):
-            full[:, rows[:, None], columns] = part
+            full[..., rows[:, None], columns] = part
             # k(z1, z2) = k(z2, z1), and k(z2, conj z1) = conj k(z1, conj z2).
             straight, crossed = part[..., : rest.size], part[..., rest.size :]
-            full[:, rest[:, None], rows] = np.swapaxes(straight, 1, 2)
-            full[:, rest[:, None], n + rows] = np.conj(np.swapaxes(crossed, 1, 2))
+            full[..., rest[:, None], rows] = np.swapaxes(straight, -1, -2)
+            full[..., rest[:, None], n + rows] = np.conj(np.swapaxes(crossed, -1, -2))
     return Kernels(test, train)
+
+
+class _Points(NamedTuple):
+    """What the kernels need of points, the axis of several problems first: (..., N, K) and (..., N, J, K, K)."""
+
+    inverse: Complex
+    left: Complex
+    psi: Complex
+    om: Complex
+
+    @classmethod
+    def of(cls, eq: Equations, state: State) -> _Points:
+        """Return the points, then the conjugate ones."""
+        several = eq.parameters.psi_p.shape
+        parts = (getattr(state, name) for name in cls._fields)
+        parts = (part.reshape(*several, -1, *part.shape[1:]) for part in parts)
+        return cls(*(np.concatenate([part, np.conj(part)], axis=len(several)) for part in parts))
+
+    def take(self, index: NDArray[np.intp]) -> _Points:
+        """Return some of the points."""
+        return _Points(self.inverse[..., index, :], *(part[..., index, :, :, :] for part in self[1:]))
 
 
 def _block(
     eq: Equations,
     averages: _Averages,
-    one: State,
-    two: State,
+    one: _Points,
+    two: _Points,
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
 ) -> Kernels:
-    mixture, model = eq.mixture, eq.model
-    k, r = mixture.n_classes, eq.rank
-    e2, noise, psi_n = model.signal, model.noise, model.psi_n
-    pi, omega = mixture.weights, mixture.fractions
+    own, omega = eq.parameters, eq.mixture.fractions
+    k, r = eq.mixture.n_classes, eq.rank
+    # Numbers of a problem, where arrays end in (N, J) or (N, M).
+    e2, noise, psi_n = (x[..., None, None] for x in (own.signal, own.noise, own.psi_n))
+    s = np.moveaxis(own.variances, -1, 0)[..., None, :]  # (K, ..., 1, J)
+    pi = np.moveaxis(own.weights, -1, 0)[..., None, None]  # (K, ..., 1, 1)
+    vector = own.weights[..., None, None, :, None]
 
     # ---- averages over neuron types of q1 q2 times products of (p, v2, s2)
-    g = averages.at(rows, columns)  # (r + 2K, r + K, N, M): rows p, v2, s2; columns p, v2
+    g = averages.at(rows, columns)  # (r + 2K, r + K, ..., N, M): rows p, v2, s2; columns p, v2
     gpp, gpv = g[:r, :r], g[:r, r:]
     gvv, gsv = g[r : r + k, r:], g[r + k :, r:]
     gsp = g[r + k :, :r]
 
     # ---- contractions over direction types and classes
-    psi_map = _psi_map(eq, one, two)  # (r, r, N, M): coordinates of Psi1 Y12 Psi2
+    psi_map = _psi_map(eq, one, two)  # (r, r, ..., N, M): coordinates of Psi1 Y12 Psi2
     # sum_j w_j D_j L1[:,k]^T B_r L2[:,k] with D_j = e2 s_kj (sources S_k) or Delta (sources N_k)
-    left_b = np.tensordot(one.left, eq.basis, (2, 1)).transpose(3, 2, 0, 1, 4)  # (r, K, N, J, K)
-    left_k = np.moveaxis(two.left, -1, 0)  # (K, M, J, K): column k of L2
-    d_signal = _pair(left_b * (e2 * omega[:, None] * mixture.variances[:, None, :, None]).reshape(
-        1, k, 1, mixture.n_types, 1), left_k)  # fmt: skip
-    d_noise = _pair(left_b * (noise * omega[:, None]), left_k)  # (r, K, N, M)
+    left_b = np.moveaxis(_on_basis(one.left, eq.basis), -2, 1)  # (r, K, ..., N, J, K)
+    left_k = np.moveaxis(two.left, -1, 0)  # (K, ..., M, J, K): column k of L2
+    d_signal = _pair(left_b * (e2 * omega * s)[..., None], left_k)
+    d_noise = _pair(left_b * (noise * omega)[..., None], left_k)  # (r, K, ..., N, M)
     # the same with pi in place of a unit vector
-    left_pi = np.tensordot(one.left @ pi, eq.basis, (2, 1)).transpose(2, 0, 1, 3)  # (r, N, J, K)
-    d_pi = _pair(left_pi * omega[:, None], two.left @ pi)  # (r, N, M)
+    left_pi = _on_basis(one.left @ vector, eq.basis)[..., 0, :]  # (r, ..., N, J, K)
+    d_pi = _pair(left_pi * omega[:, None], (two.left @ vector)[..., 0])  # (r, ..., N, M)
 
     # sum_j w_j D'_j Om1[k',k] D_j Om2[k,k']
-    om1 = np.moveaxis(one.om, (2, 3), (0, 1))  # (K', K, N, J)
-    om2 = np.moveaxis(two.om, (2, 3), (1, 0))
-    s = mixture.variances
-    oo_signal = _dot(om1 * (e2 * e2 * omega * s[:, None, None] * s[None, :, None]), om2)
-    oo_noise = _dot(om1 * (e2 * noise * omega * s[:, None, None]), om2)
-    pi_om1 = np.moveaxis(one.om, 3, 0)  # (K, N, J, K'): columns
-    pi_om1 = pi_om1 @ pi
-    om2_pi = np.moveaxis(two.om @ pi, 2, 0)  # (K, M, J)
-    pi_signal = _dot(pi_om1 * (e2 * omega * s[:, None]), om2_pi)  # (K, N, M)
+    om1 = np.moveaxis(one.om, (-2, -1), (0, 1))  # (K', K, ..., N, J)
+    om2 = np.moveaxis(two.om, (-2, -1), (1, 0))
+    oo_signal = _dot(om1 * (e2 * e2 * omega * s[:, None] * s), om2)
+    oo_noise = _dot(om1 * (e2 * noise * omega * s[:, None]), om2)
+    pi_om1 = np.moveaxis(np.swapaxes(one.om, -1, -2) @ vector, -2, 0)[..., 0]  # (K, ..., N, J): columns
+    om2_pi = np.moveaxis(two.om @ vector, -2, 0)[..., 0]  # (K, ..., M, J)
+    pi_signal = _dot(pi_om1 * (e2 * omega * s), om2_pi)  # (K, ..., N, M)
     pi_noise = _dot(pi_om1 * (noise * omega), om2_pi)
 
     # ---- Y12 for the 2K sources S_1 .. S_K, N_1 .. N_K
@@ -137,13 +161,14 @@ def _block(
     k0 = _matmul(d_pi[None], y12)[0] + np.concatenate([pi_signal, pi_noise])  # (2K, N, M)
 
     # ---- the data: one adjoint solve per pair serves every source
-    h = one.inverse.T[:, :, None] * two.inverse.T[:, None, :]  # (K, N, M)
-    share = pi[:, None, None] * h
+    # (K, ..., N, M)
+    h = np.moveaxis(one.inverse, -1, 0)[..., :, None] * np.moveaxis(two.inverse, -1, 0)[..., None, :]
+    share = pi * h
     system = -(share[:, None] * np.swapaxes(chi0[:, :k], 0, 1))  # transpose of the coefficient matrix
     idx = np.arange(k)
     system[idx, idx] += 1.0
     adjoint = solve(system, (share * k0[:k])[:, None])[:, 0]
-    full = k0 + np.einsum("knm,kxnm->xnm", adjoint, chi0)
+    full = k0 + np.einsum("k...,kx...->x...", adjoint, chi0)
     signal, rest = full[:k], full[k:]
     return Kernels(signal + rest, h * signal + rest)
 
@@ -157,9 +182,9 @@ class _Averages:
 
     Attributes
     ----------
-    factor : ndarray, shape (2N, R)
+    factor : ndarray, shape (..., 2N, R)
         Coordinates of q at the points and their conjugates.
-    moments : ndarray, shape (n, R, R)
+    moments : ndarray, shape (..., n, R, R)
         Averages of two basis functions and one distinct product f g.
     index : ndarray, shape (r + 2K, r + K)
         Which of the n distinct products is f g.
@@ -171,48 +196,63 @@ class _Averages:
 
     @classmethod
     def of(cls, eq: Equations, state: State, tolerance: float) -> _Averages:
-        types = eq.neurons
+        types, psi_p = eq.neurons, eq.parameters.psi_p
+        q = state.q.reshape(*psi_p.shape, -1, types.n_types)
         if types.n_types == 1:
-            factor, basis = state.q, np.ones((1, 1))
+            factor, basis = q, np.ones((*psi_p.shape, 1, 1))
         else:
             # Real and imaginary parts together, so that the basis is real.
-            n = state.z.size
-            rows = np.concatenate([state.q.real, state.q.imag])
-            rows *= np.sqrt(types.weight)
-            size = np.linalg.norm(rows.reshape(2, n, -1), axis=(0, 2))[:, None]
-            rows /= np.concatenate([size, size])
+            n = q.shape[-2]
+            rows = np.concatenate([q.real, q.imag], axis=-2)
+            rows *= np.sqrt(types.weight)[..., None, :]
+            norm2 = np.einsum("...t,...t->...", rows, rows)
+            size = np.sqrt(norm2[..., :n] + norm2[..., n:])[..., None]
+            rows /= np.concatenate([size, size], axis=-2)
             left, basis = _row_space(rows, tolerance)
-            factor = size * (left[:n] + 1j * left[n:])
+            factor = size * (left[..., :n, :] + 1j * left[..., n:, :])
         functions, pairs, index = _products(eq)
-        upper = upper_triangle(basis.shape[0])
-        total = np.zeros((pairs.shape[1], upper[0].size))
-        chunk = int(np.clip(BLOCK / pairs.shape[1], 64, CHUNK))
+        upper = upper_triangle(basis.shape[-2])
+        total = np.zeros((*psi_p.shape, pairs.shape[1], upper[0].size))
+        most = max(1, *psi_p.shape, 1)
+        chunk = int(np.clip(BLOCK / (pairs.shape[1] * most), 64, max(64, CHUNK // most)))
         for start in range(0, types.n_types, chunk):
             part = slice(start, start + chunk)
-            f, b = functions[:, part], basis[:, part]
-            total += (f[pairs[0]] * f[pairs[1]]) @ (b[upper[0]] * b[upper[1]]).T
-        moments = np.empty((total.shape[0], basis.shape[0], basis.shape[0]))
-        moments[:, upper[0], upper[1]] = total
-        moments[:, upper[1], upper[0]] = total
-        return cls(np.concatenate([factor, np.conj(factor)]), eq.model.psi_p * moments, index)
+            f, b = functions[..., part], basis[..., part]
+            total += (f[..., pairs[0], :] * f[..., pairs[1], :]) @ np.swapaxes(
+                b[..., upper[0], :] * b[..., upper[1], :], -1, -2
+            )
+        moments = np.empty((*total.shape[:-1], basis.shape[-2], basis.shape[-2]))
+        moments[..., upper[0], upper[1]] = total
+        moments[..., upper[1], upper[0]] = total
+        moments *= psi_p[..., None, None, None]
+        return cls(np.concatenate([factor, np.conj(factor)], axis=-2), moments, index)
 
     def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Complex:
-        """Return the averages, shape (r + 2K, r + K, N, M)."""
-        distinct = (self.factor[rows] @ self.moments) @ self.factor[columns].T
-        return np.asarray(distinct[self.index])
+        """Return the averages, shape (r + 2K, r + K, ..., N, M)."""
+        one, two = (self.factor[..., None, index, :] for index in (rows, columns))
+        distinct = (one @ self.moments) @ np.swapaxes(two, -1, -2)
+        return np.asarray(np.moveaxis(distinct, -3, 0)[self.index])
 
 
 def _row_space(rows: Floats, tolerance: float) -> tuple[Floats, Floats]:
-    """Return coordinates, shape (n, R), and an orthonormal basis, (R, T), of rows to a relative error."""
+    """Return coordinates, shape (..., n, R), and an orthonormal basis, (..., R, T), of rows to a relative error.
+
+    Of several problems R is the largest; others have rows of zeros.
+    """
     if tolerance > GRAM_ABOVE:
-        squares, left = np.linalg.eigh(rows @ rows.T)
-        keep = squares > tolerance**2 * squares[-1]
-        values = np.sqrt(squares[keep])
-        return left[:, keep] * values, (left[:, keep] / values).T @ rows
-    orthonormal, triangle = np.linalg.qr(rows.T)
-    left, values, right = np.linalg.svd(triangle.T, full_matrices=False)
-    keep = values > tolerance * values[0]
-    return left[:, keep] * values[keep], right[keep] @ orthonormal.T
+        squares, left = np.linalg.eigh(rows @ np.swapaxes(rows, -1, -2))
+        keep = squares > tolerance**2 * squares[..., -1:]
+        some = slice(-int(keep.sum(axis=-1).max()), None)
+        values = np.sqrt(np.where(keep, squares, 0.0))[..., None, some]
+        left = left[..., some]
+        inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+        return left * values, np.swapaxes(left * inverse, -1, -2) @ rows
+    orthonormal, triangle = np.linalg.qr(np.swapaxes(rows, -1, -2))
+    left, values, right = np.linalg.svd(np.swapaxes(triangle, -1, -2), full_matrices=False)
+    values = np.where(values > tolerance * values[..., :1], values, 0.0)
+    some = slice(int((values > 0).sum(axis=-1).max()))
+    basis = right[..., some, :] @ np.swapaxes(orthonormal, -1, -2)
+    return left[..., some] * values[..., None, some], basis * (values[..., some, None] > 0)
 
 
 def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
@@ -221,8 +261,8 @@ def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]
     Products of the coordinates of a a^T repeat: a_i a_j times a_k a_l is symmetric in all four.
     """
     types, r = eq.neurons, eq.rank
-    k = types.v2.shape[1]
-    functions = np.concatenate([eq.p.T, types.v2.T, types.s2.T])
+    k = types.v2.shape[-1]
+    functions = np.concatenate([np.swapaxes(x, -1, -2) for x in (eq.p, types.v2, types.s2)], axis=-2)
     names: list[tuple[int, ...]]
     if r > 1 and not eq.compressed:
         names = [(int(i), int(j)) for i, j in zip(*upper_triangle(k), strict=True)]
@@ -242,16 +282,20 @@ def _products(eq: Equations) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]
     return functions, np.array(pairs, dtype=np.intp).T, index
 
 
-def _psi_map(eq: Equations, one: State, two: State) -> Complex:
-    """Map the coordinates of Y12 to those of ``sum_j w_j Psi_j1 Y12 Psi_j2``, shape (r, r, N, M)."""
-    b, omega = eq.basis, eq.mixture.fractions
-    n, m = one.z.size, two.z.size
-    r, k, j = eq.rank, eq.mixture.n_classes, eq.mixture.n_types
-    left = np.tensordot(one.psi * omega[:, None, None], b, (2, 1)).transpose(3, 0, 1, 2, 4)
-    right = np.tensordot(b, two.psi, (2, 2)).transpose(0, 2, 3, 1, 4)
-    left = left.reshape(r, 1, n, j * k * k)
-    right = right.reshape(1, r, m, j * k * k)
-    return _dot(left, right)
+def _psi_map(eq: Equations, one: _Points, two: _Points) -> Complex:
+    """Map the coordinates of Y12 to those of ``sum_j w_j Psi_j1 Y12 Psi_j2``, shape (r, r, ..., N, M)."""
+    left = _on_basis(one.psi * eq.mixture.fractions[:, None, None], eq.basis)
+    right = np.swapaxes(_on_basis(two.psi, eq.basis), -1, -2)
+    left, right = (x.reshape(*x.shape[:-3], -1) for x in (left, right))
+    return _dot(left[:, None], right[None])
+
+
+def _on_basis(matrices: Complex, basis: Floats) -> Complex:
+    """Transposed matrices times those of the basis: (..., a, k), (r, a, b) -> (r, ..., k, b)."""
+    if basis.ndim == 3:
+        return np.moveaxis(np.tensordot(matrices, basis, (-2, 1)), -2, 0)
+    # Each problem has a basis of its own, (r, ..., a, b).
+    return np.asarray(np.swapaxes(matrices, -1, -2) @ basis[..., None, None, :, :])
 
 
 def _dot(left: Complex, right: Complex) -> Complex:
@@ -267,11 +311,11 @@ def _pair(left: Complex, right: Complex) -> Complex:
 
 
 def _matmul(left: Complex, right: Complex) -> Complex:
-    """Multiply matrices whose indices come first: (a, b, N, M), (b, c, N, M) -> (a, c, N, M)."""
+    """Multiply matrices whose indices come first: (a, b, ...), (b, c, ...) -> (a, c, ...)."""
     if left.shape[1] == 1:
         return np.asarray(left * right)
     if left.shape[1] <= 4:
-        return np.asarray(np.einsum("abnm,bcnm->acnm", left, right))
+        return np.asarray(np.einsum("ab...,bc...->ac...", left, right))
     # Contiguous matrices go to BLAS, strided ones would not.
     a, b = (np.ascontiguousarray(np.moveaxis(m, (0, 1), (-2, -1))) for m in (left, right))
     return np.asarray(np.moveaxis(a @ b, (-2, -1), (0, 1)))

@@ -27,6 +27,8 @@ THIN = 0.05
 FEW = 10
 #: So many spacings of knots away a field is far.
 FAR = 20_000
+#: Averages over the noise are remembered as far as this.
+NEAR = 100.0
 #: Tables reach as far as a power of this.
 GROWTH = 1.25
 
@@ -35,22 +37,21 @@ def class_moments(
     theta: Floats, variance: float, model: RandomFeatures, n_normal: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Moments of one class at each theta."""
-    distinct, where = np.unique(theta, return_inverse=True)
     # A smoothed activation varies over the width of what smooths it, at least the noise.
     spacing = float(np.sqrt(model.signal * variance + model.noise)) / (KNOTS * n_normal)
-    reach = _rounded_up(float(np.abs(distinct[[0, -1]]).max())) if distinct.size > FEW else np.inf
+    reach = _rounded_up(float(np.abs(theta).max())) if theta.size > FEW and theta.any() else np.inf
     # Far fields would need a long grid, of which few points are asked.
     near = reach < FAR * spacing
     if near and _smooth(model) and model.signal * variance > THIN**2:
         # Few lengths, so that other mixtures find what one has left.
-        table = _moments_between(reach, variance, model.diffusion_time, str(model.activation), n_normal)(
-            distinct
-        )
+        table = _moments_between(reach, variance, model.diffusion_time, str(model.activation), n_normal)
+        a, c, v2, s2 = table(theta).T
     else:
-        table = _tabulated(
+        distinct, where = np.unique(theta, return_inverse=True)
+        found = _tabulated(
             lambda at: np.stack(_moments_at(at, variance, model, n_normal), axis=1), distinct, spacing
         )
-    a, c, v2, s2 = table[where].T
+        a, c, v2, s2 = found[where].T
     # The last two are variances: below zero there is only rounding.
     return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
 
@@ -166,7 +167,12 @@ def _moments_at(
         c = act @ w
         second = act**2 @ w
         outer, outer_w = _normal_nodes(min(step, step / max(sigma, 1e-300)))
-        g2 = _noise_average(theta[:, None] + sigma * outer, model, step, smooth) ** 2 @ outer_w
+        inner = theta[:, None] + sigma * outer
+        reach = float(np.abs(inner).max())
+        if smooth and 0 < reach < NEAR:
+            g2 = _noise_spline(_rounded_up(reach), model, n_normal)(inner) ** 2 @ outer_w
+        else:
+            g2 = _noise_average(inner, model, step, smooth) ** 2 @ outer_w
     return _combined(a, c, second, g2, variance, model)
 
 

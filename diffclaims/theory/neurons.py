@@ -53,7 +53,7 @@ class Neurons:
     @property
     def n_types(self) -> int:
         """Number of neuron types, T."""
-        return int(self.weight.size)
+        return int(self.weight.shape[-1])
 
 
 def neurons(

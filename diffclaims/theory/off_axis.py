@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
-from diffclaims.theory.resolvent import Equations, State
+from diffclaims.theory.resolvent import Equations
+from diffclaims.theory.state import State
 
 Complex = NDArray[np.complex128]
 
@@ -50,10 +51,10 @@ def solve_off_axis(
     residual = np.full(z.size, np.inf)
     physical = np.zeros(z.size, dtype=bool)
     total = warm_up if guess is None else 0
-    todo = np.arange(z.size)
+    todo, these = np.arange(z.size), equations
     for _ in range(max_rounds):
         with np.errstate(all="ignore"):
-            state, size, steps = equations.newton(
+            state, size, steps = these.newton(
                 z[todo], y[todo], delta[todo], tolerance=tolerance, max_steps=25
             )
         total += steps
@@ -65,16 +66,16 @@ def solve_off_axis(
             best = best.put(todo[good], state.take(np.flatnonzero(good)))
             residual[todo[good]] = size[good]
             physical[todo[good]] = True
-        todo = todo[~good]
-        if todo.size == 0:
+        if physical.all():
             break
+        todo, these = equations.unfinished(~physical)
         if guess is None:
             warm_up *= 2
             again = y[todo], delta[todo]
         else:
-            guess, again = None, equations.start(z[todo])
+            guess, again = None, these.start(z[todo])
         total += warm_up
-        y[todo], delta[todo] = equations.damped(z[todo], *again, warm_up)
+        y[todo], delta[todo] = these.damped(z[todo], *again, warm_up)
     if best is None:
         best = equations.state(z, y, delta)
     outcome = SolverOutcome.CONVERGED if physical.all() else SolverOutcome.MAX_STEPS

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.neurons import Neurons
+from diffclaims.theory.parameters import Parameters
 from diffclaims.theory.small import inverted, solve, upper_triangle
+from diffclaims.theory.state import State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -84,9 +86,14 @@ class Equations:
         k, n_types = self.mixture.n_classes, self.neurons.n_types
         return n_types > 1 and self.max_rank is not None and self.max_rank < k * (k + 1) // 2
 
+    @property
+    def strided(self) -> bool:
+        """Whether the derivative takes some of the types only."""
+        return self._stride > 1
+
     def lowest(self) -> float:
         """Return a number below the whole spectrum of U, >= 0."""
-        return float((self.neurons.s2 @ self.mixture.weights).min())
+        return float(self._floor.min())
 
     def highest(self) -> float:
         """Return a number above the whole spectrum of U, its outliers left out."""
@@ -99,31 +106,52 @@ class Equations:
         rest = noise * wishart * (m.weights @ a2) + (n.s2 @ m.weights).max()
         return float(sample * one.max() + rest)
 
+    # ---------------------------------------------------------------- one problem, or several (see `Stack`)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Numbers of the problem."""
+        return Parameters.of(self.mixture, self.model)
+
+    @property
+    def at_points(self) -> Parameters:
+        """The same for each point where problems differ between points."""
+        return self.parameters
+
+    def unfinished(self, bad: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Equations]:
+        """Points that are solved further, and their equations."""
+        return np.flatnonzero(bad), self
+
+    @cached_property
+    def _floor(self) -> Floats:
+        """What the resolvent of a type has besides z without its response, shape (..., T)."""
+        return np.asarray((self.neurons.s2 @ self.parameters.weights[..., None])[..., 0])
+
     # ---------------------------------------------------------------- one evaluation
 
     def state(self, z: Complex, y: Complex, delta: Complex) -> State:
         """Evaluate every function of the unknowns that the equations and their derivatives need."""
-        m = self.mixture
-        e2, noise = self.model.signal, self.model.noise
-        k = m.n_classes
+        own, fractions = self.at_points, self.mixture.fractions
+        k = self.mixture.n_classes
         inverse = 1.0 / (1.0 + delta)
         # diagonal of Sigma~_j, shape (N, J, K)
-        sigma = m.weights * (e2 * inverse[:, None, :] * m.variances.T + noise)
+        sigma = own.signal[..., None, None] * inverse[:, None, :] * own.variances + own.noise[..., None, None]
+        sigma *= own.weights[..., None, :]
         left: Complex
         if self._vector is not None:
             a, total, g = self._scalars(sigma, y)
-            om = (y * g)[..., None, None] * (a[:, None] * a)
+            om = (y * g)[..., None, None] * (a[..., None, :, None] * a[..., None, None, :])
             left = np.eye(k) - sigma[..., None] * om
             psi = left * sigma[..., None, :]
-            phi_r = ((total * g) @ m.fractions)[:, None]
+            phi_r = ((total * g) @ fractions)[:, None]
         else:
             big_y = (y @ self.basis.reshape(self.rank, -1)).reshape(-1, k, k)
             left = inverted(np.eye(k) + sigma[..., None] * big_y[:, None])
             om = big_y[:, None] @ left
             psi = left * sigma[..., None, :]
-            phi = np.einsum("j,njab->nab", m.fractions, psi)
+            phi = np.einsum("j,njab->nab", fractions, psi)
             phi_r = phi.reshape(-1, k * k) @ self.basis.reshape(self.rank, -1).T
-        q = self._inverse_zeta(z, np.concatenate([phi_r, inverse * m.weights], axis=1))
+        q = self._inverse_zeta(z, np.concatenate([phi_r, inverse * own.weights], axis=1))
         return State(z, y, delta, inverse, sigma, left, psi, om, q)
 
     @cached_property
@@ -136,7 +164,7 @@ class Equations:
     def _scalars(self, sigma: Complex, y: Complex) -> tuple[Floats, Complex, Complex]:
         """v, ``v^T Sigma~_j v`` and ``1/(1 + y v^T Sigma~_j v)``, the last two of shape (N, J)."""
         assert self._vector is not None
-        total = sigma @ self._vector**2
+        total = (sigma @ self._vector[..., None] ** 2)[..., 0]
         return self._vector, total, 1.0 / (1.0 + y * total)
 
     def _inverse_zeta(self, z: Complex, slopes: Complex) -> Complex:
@@ -144,77 +172,92 @@ class Equations:
 
         In real arithmetic: numpy would copy (p, v2) as complex numbers, and divides complex numbers slowly.
         """
-        count, floor = z.size, self.neurons.s2 @ self.mixture.weights
-        both = np.concatenate([slopes.real, slopes.imag])
-        q = np.empty((count, floor.size), dtype=complex)
-        for start in range(0, floor.size, CHUNK):
-            part = slice(start, start + CHUNK)
-            parts = both @ self._cross[:, part]
-            real, imag = parts[:count], parts[count:]
-            real += floor[part]
-            real -= z.real[:, None]
-            imag -= z.imag[:, None]
-            size = real * real + imag * imag
-            np.divide(real, size, out=q.real[:, part])
-            np.divide(imag, -size, out=q.imag[:, part])
-        return q
+        *several, size, n_types = self._cross.shape
+        slopes, at = slopes.reshape(*several, -1, size), z.reshape(*several, -1, 1)
+        count = at.shape[-2]
+        both = np.concatenate([slopes.real, slopes.imag], axis=-2)
+        q = np.empty((*several, count, n_types), dtype=complex)
+        chunk = max(1, CHUNK // max(1, *several, 1))
+        for start in range(0, n_types, chunk):
+            part = slice(start, start + chunk)
+            parts = both @ self._cross[..., part]
+            real, imag = parts[..., :count, :], parts[..., count:, :]
+            real += self._floor[..., None, part]
+            real -= at.real
+            imag -= at.imag
+            square = real * real + imag * imag
+            np.divide(real, square, out=q.real[..., part])
+            np.divide(imag, -square, out=q.imag[..., part])
+        return q.reshape(z.size, n_types)
 
     @cached_property
     def _cross(self) -> Floats:
-        """What multiplies q in the averages over types: (p, v2), shape (r + K, T)."""
-        return np.concatenate([self.p.T, self.neurons.v2.T])
+        """What multiplies q in the averages over types: (p, v2), shape (..., r + K, T)."""
+        return np.concatenate([np.swapaxes(self.p, -1, -2), np.swapaxes(self.neurons.v2, -1, -2)], axis=-2)
 
     @cached_property
     def weighted_cross(self) -> Floats:
-        """The same with the weights of the types, times psi_p, shape (T, r + K)."""
-        return np.ascontiguousarray((self._cross * self.neurons.weight * self.model.psi_p).T)
+        """The same with the weights of the types, times psi_p, shape (..., T, r + K)."""
+        weight = self.neurons.weight * self.parameters.psi_p[..., None]
+        return np.ascontiguousarray(np.swapaxes(self._cross * weight[..., None, :], -1, -2))
+
+    def _by_problem(self, x: Complex) -> Complex:
+        """Array of all points as one of the points of each problem."""
+        return x.reshape(*self.parameters.psi_p.shape, -1, *x.shape[1:])
 
     def image(self, s: State) -> tuple[Complex, Complex]:
         """Return the right-hand sides of the equations for y and delta, shapes (N, r) and (N, K)."""
-        m, model = self.mixture, self.model
-        average = s.q.real @ self.weighted_cross + 1j * (s.q.imag @ self.weighted_cross)
+        own = self.at_points
+        q = self._by_problem(s.q)
+        average = q.real @ self.weighted_cross + 1j * (q.imag @ self.weighted_cross)
+        average = average.reshape(s.z.size, -1)
         y = average[:, : self.rank]
         diagonal = np.einsum("njkk->njk", s.om)
-        delta = model.signal * np.einsum("jk,njk->nk", m.fractions[:, None] * m.variances.T, diagonal)
-        return y, (delta + average[:, self.rank :]) / model.psi_n
+        shares = self.mixture.fractions[:, None] * own.variances * own.signal[..., None, None]
+        delta = (shares * diagonal).sum(axis=1)
+        return y, (delta + average[:, self.rank :]) / own.psi_n[..., None]
 
     def derivative(self, s: State) -> Complex:
         """Return the Jacobian of `image`, shape (r + K, r + K, N), matrix indices first."""
-        m, model = self.mixture, self.model
-        r, k, count = self.rank, m.n_classes, s.z.size
-        e2 = model.signal
+        own, fractions = self.at_points, self.mixture.fractions
+        r, k, count = self.rank, self.mixture.n_classes, s.z.size
+        e2 = own.signal[..., None, None]
         # How the diagonal of Sigma~_j and zeta move with delta_l.
-        d_sigma = -m.weights * e2 * s.inverse[:, None, :] ** 2 * m.variances.T  # (N, J, K)
-        d_zeta = -m.weights * s.inverse**2  # (N, K), times v2
+        d_sigma = -own.weights[..., None, :] * e2 * s.inverse[:, None, :] ** 2 * own.variances  # (N, J, K)
+        d_zeta = -own.weights * s.inverse**2  # (N, K), times v2
         b = self.basis
         # d Phi in coordinates, for each unknown: -Psi B_s Psi, and column k of L times its transpose.
         if self._vector is not None:
             a, total, scale = self._scalars(s.sigma, s.y)
-            square = m.fractions * scale**2  # (N, J)
-            d_total = d_sigma * a**2  # (N, J, K)
+            a2 = (a**2)[..., None, :]
+            square = fractions * scale**2  # (N, J)
+            d_total = d_sigma * a2  # (N, J, K)
             phi_y = -(total**2 * square).sum(axis=1)[:, None, None]
             phi_d = np.einsum("nj,njl->nl", square, d_total)[:, None]
-            spread = m.variances * (a**2)[:, None]  # (K, J)
-            om_y = (square @ spread.T)[..., None]
-            om_d = -(s.y**2)[..., None] * np.einsum("kj,nj,njl->nkl", spread, square, d_total)
+            spread = np.swapaxes(own.variances * a2, -1, -2)  # (..., K, J)
+            om_y = spread @ square[..., None]
+            om_d = -(s.y**2)[..., None] * (spread @ (square[..., None] * d_total))
         else:
-            weighted = np.sqrt(m.fractions)[:, None, None] * s.psi
+            weighted = np.sqrt(fractions)[:, None, None] * s.psi
             right = (b[:, None, None] @ weighted).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
             other = (np.swapaxes(weighted, -1, -2) @ b[:, None, None]).reshape(r, count, -1)
             # <B_r, Psi B_s Psi> = sum over entries of (Psi^T B_r)(B_s Psi), Psi symmetric
             phi_y = -(np.swapaxes(other, 0, 1) @ np.moveaxis(right, 0, 2))
             left_b = np.swapaxes(s.left, -1, -2) @ (b[:, None, None] @ s.left)
             diagonal = np.einsum("rnjkk->rnjk", left_b)
-            phi_d = np.einsum("j,rnjk,njk->nrk", m.fractions, diagonal, d_sigma)
-            om_y = np.einsum("j,kj,rnjk->nkr", m.fractions, m.variances, diagonal)
-            om_d = -np.einsum("j,kj,njkl,njl->nkl", m.fractions, m.variances, s.om**2, d_sigma)
+            phi_d = np.einsum("j,rnjk,njk->nrk", fractions, diagonal, d_sigma)
+            shares = np.broadcast_to(fractions[:, None] * own.variances, s.sigma.shape)
+            om_y = np.einsum("njk,rnjk->nkr", shares, diagonal)
+            om_d = -np.einsum("njk,njkl,njl->nkl", shares, s.om**2, d_sigma)
         size = r + k
         if self.neurons.n_types == 1:
             # One type has products of rank 1, which need no matrices.
-            cross = self._cross[:, 0]
-            slope = np.concatenate([phi_y[:, 0], phi_d[:, 0] + cross[r:] / cross[0] * d_zeta], axis=1)
-            slope *= (-model.psi_p * cross[0]) * s.q**2
-            jacobian = cross[:, None] * slope[:, None, :]
+            cross = self._by_point(self._cross[..., 0])
+            slope = np.concatenate(
+                [phi_y[:, 0], phi_d[:, 0] + cross[..., r:] / cross[..., :1] * d_zeta], axis=1
+            )
+            slope *= (-own.psi_p[..., None] * cross[..., :1]) * s.q**2
+            jacobian = cross[..., :, None] * slope[:, None, :]
         else:
             g = self._products(s)
             move = np.zeros((count, size, size), dtype=complex)  # d(phi_r, zeta_k) / d(y, delta)
@@ -224,18 +267,24 @@ class Equations:
             jacobian = -(g @ move)
         jacobian[:, r:, :r] += e2 * om_y
         jacobian[:, r:, r:] += e2 * om_d
-        jacobian[:, r:] /= model.psi_n
+        jacobian[:, r:] /= own.psi_n[..., None, None]
         return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+
+    def _by_point(self, x: Floats) -> Floats:
+        """What each problem has, for each of its points; of one problem alone as it is."""
+        return x
 
     def _products(self, s: State) -> Complex:
         """``psi_p E[q^2 f g]`` of all f and g in (p, v2), shape (N, r + K, r + K)."""
         weight, pairs, upper = self._slope_averages
-        q2 = s.q[:, :: self._stride] ** 2 * weight
+        q2 = self._by_problem(s.q)[..., :: self._stride] ** 2 * weight[..., None, :]
         size = self.rank + self.mixture.n_classes
         g = np.empty((s.z.size, size, size), dtype=complex)
         # Real times real: a complex product would first copy the real factor as a complex one.
-        g[:, upper[0], upper[1]] = q2.real @ pairs.T + 1j * (q2.imag @ pairs.T)
-        g[:, upper[1], upper[0]] = g[:, upper[0], upper[1]]
+        turned = np.swapaxes(pairs, -1, -2)
+        products = (q2.real @ turned + 1j * (q2.imag @ turned)).reshape(s.z.size, -1)
+        g[:, upper[0], upper[1]] = products
+        g[:, upper[1], upper[0]] = products
         return g
 
     @property
@@ -248,17 +297,19 @@ class Equations:
     def _slope_averages(self) -> tuple[Floats, Floats, tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Weights of the types in the derivative, products of (p, v2) there, and which products."""
         some = slice(None, None, self._stride)
-        weight = self.neurons.weight[some]
-        cross = self._cross[:, some]
-        upper = upper_triangle(cross.shape[0])
-        return self.model.psi_p * weight / weight.sum(), cross[upper[0]] * cross[upper[1]], upper
+        weight = self.neurons.weight[..., some]
+        cross = self._cross[..., some]
+        upper = upper_triangle(cross.shape[-2])
+        share = self.parameters.psi_p[..., None] * weight / weight.sum(axis=-1, keepdims=True)
+        return share, cross[..., upper[0], :] * cross[..., upper[1], :], upper
 
     # ---------------------------------------------------------------- iterations
 
     def start(self, z: Complex) -> tuple[Complex, Complex]:
         """Return the large-|z| solution as a starting point."""
         q = -1.0 / z
-        y = self.model.psi_p * q[:, None] * (self.neurons.weight @ self.p)
+        mean = (self.neurons.weight[..., None, :] @ self.p)[..., 0, :] * self.parameters.psi_p[..., None]
+        y = q[:, None] * self._by_point(mean)
         return y, np.zeros((z.size, self.mixture.n_classes), dtype=complex)
 
     def damped(self, z: Complex, y: Complex, delta: Complex, steps: int) -> tuple[Complex, Complex]:
@@ -295,11 +346,12 @@ class Equations:
         gap, size = self.residual(state)
         steps = 0
         while steps < max_steps:
-            todo = np.flatnonzero(size > tolerance)
-            if todo.size == 0:
+            bad = size > tolerance
+            if not bad.any():
                 break
+            todo, these = self.unfinished(bad)
             part = state if todo.size == z.size else state.take(todo)
-            jacobian = -self.derivative(part)
+            jacobian = -these.derivative(part)
             idx = np.arange(jacobian.shape[0])
             jacobian[idx, idx] += 1.0
             step = solve(jacobian, gap[:, None, todo])[:, 0].T
@@ -310,8 +362,8 @@ class Equations:
                 state = self.state(z, y, delta)
                 gap, size = self.residual(state)
             else:
-                fresh = self.state(z[todo], y[todo], delta[todo])
-                gap[:, todo], size[todo] = self.residual(fresh)
+                fresh = these.state(z[todo], y[todo], delta[todo])
+                gap[:, todo], size[todo] = these.residual(fresh)
                 state = state.put(todo, fresh)
         return state, size, steps
 
@@ -332,50 +384,3 @@ def _strongest(p: Floats, weight: Floats, max_rank: int) -> tuple[Floats, Floats
         vectors = span @ np.linalg.eigh(small.T @ small)[1]
     strongest = vectors[:, -max_rank:]  # eigh sorts upwards
     return strongest.T, p @ strongest
-
-
-@dataclass(frozen=True)
-class State:
-    """Everything that follows from the unknowns at N points.
-
-    Attributes
-    ----------
-    z : (N,)
-    y : (N, r)
-    delta, inverse : (N, K)
-        delta and ``1/(1 + delta)``.
-    sigma : (N, J, K)
-        Diagonal of Sigma~_j.
-    left, psi, om : (N, J, K, K)
-        ``(I + Sigma~_j Y)^-1``, ``Psi_j`` and ``Om_j``.
-    q : (N, T)
-        Diagonal of the resolvent by neuron type.
-    """
-
-    z: Complex
-    y: Complex
-    delta: Complex
-    inverse: Complex
-    sigma: Complex
-    left: Complex
-    psi: Complex
-    om: Complex
-    q: Complex
-
-    def take(self, index: NDArray[np.intp]) -> State:
-        """Return the state at some of the points."""
-        return State(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
-
-    def put(self, index: NDArray[np.intp], other: State) -> State:
-        """Return the state with some of the points replaced."""
-        parts = []
-        for name in self.__dataclass_fields__:
-            array = getattr(self, name).copy()
-            array[index] = getattr(other, name)
-            parts.append(array)
-        return State(*parts)
-
-    def with_conjugate(self) -> State:
-        """Return the state at these points followed by the conjugate ones."""
-        parts = (getattr(self, name) for name in self.__dataclass_fields__)
-        return State(*(np.concatenate([part, np.conj(part)]) for part in parts))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,29 @@ Floats = NDArray[np.float64]
 BOX = 200_000
 #: Lattice points, in the box around the ball, above which types are quasi-random.
 MOST_POINTS = 3.3e6
+#: Lattice points up to which lattices are remembered, some of them.
+REMEMBERED = 10_000
+
+
+class Extent(NamedTuple):
+    """How far theta spreads.
+
+    Attributes
+    ----------
+    wide : ndarray, shape (rank,)
+        Standard deviations along the directions in which it varies.
+    width : float
+        Over which the moments of a neuron vary.
+    """
+
+    wide: Floats
+    width: float
+
+    @classmethod
+    def of(cls, mixture: GaussianMixture, model: RandomFeatures) -> Extent:
+        """Return that of a model on a mixture."""
+        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
+        return cls(wide, least_width(mixture.class_variance, model))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +87,9 @@ class ThetaRule:
             per_bin=self.per_bin * 1.4**level,
         )
 
-    def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
+    def sampled(self, extent: Extent) -> bool:
         """Return whether the types are quasi-random: the lattice would have too many points."""
-        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
-        return self.spacings(wide, least_width(mixture.class_variance, model)) is None
+        return self.spacings(*extent) is None
 
     def spacings(self, wide: Floats, width: float) -> Floats | None:
         """Spacing along each direction of theta, in its standard deviations; None: too many points."""
@@ -84,12 +108,11 @@ def distinct(gram: Floats) -> tuple[Floats, NDArray[np.intp]]:
     Of a class that was split in two neurons see what they saw of it whole: both parts share a coordinate of theta, so
     that types do not depend on how often a class was named.
     """
-    _, first, inverse = np.unique(gram, axis=0, return_index=True, return_inverse=True)
-    if first.size == gram.shape[0]:
-        return gram, np.arange(first.size)
-    order = np.argsort(first)
-    kept = first[order]
-    return gram[np.ix_(kept, kept)], np.argsort(order)[inverse.ravel()]
+    positions: dict[bytes, int] = {}
+    # Zeros of either sign are one.
+    where = [positions.setdefault(row.tobytes(), len(positions)) for row in np.asarray(gram) + 0.0]
+    first = [where.index(i) for i in range(len(positions))]
+    return (gram if len(first) == len(where) else gram[np.ix_(first, first)]), np.array(where)
 
 
 def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
@@ -112,9 +135,8 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tupl
     rank = int(keep.sum())
     spacings = rule.spacings(np.sqrt(values[keep]), width)
     if spacings is not None:
-        grid = _lattice(spacings, rule.radius)
-        weight = np.exp(-(grid**2).sum(axis=1) / 2)
-        weight /= weight.sum()
+        few = (2 * rule.radius / spacings).prod() <= REMEMBERED
+        grid, weight = (_remembered if few else _weighted)(tuple(spacings.tolist()), rule.radius)
     else:
         sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
         # The first coordinates of Sobol points are the most even: they go to the widest directions.
@@ -130,6 +152,20 @@ def spreads(covariance: Floats) -> Floats:
     """Standard deviations of theta along the directions in which it varies."""
     values = np.linalg.eigvalsh(covariance)
     return np.sqrt(values[values > 1e-12 * max(values[-1], 0.0)]) if values[-1] > 0 else np.empty(0)
+
+
+def _weighted(spacings: tuple[float, ...], radius: float) -> tuple[Floats, Floats]:
+    """Points of a lattice, and their weights by the density of standard normals."""
+    grid = _lattice(np.array(spacings), radius)
+    weight = np.exp(-(grid**2).sum(axis=1) / 2)
+    weight /= weight.sum()
+    for array in (grid, weight):
+        array.setflags(write=False)
+    return grid, weight
+
+
+#: In units of theta's deviations near centroids of all mixtures have the same lattice.
+_remembered = lru_cache(maxsize=32)(_weighted)
 
 
 def _lattice(spacings: Floats, radius: float) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -77,12 +77,12 @@ def learning_times(
     accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
     out = xr.Dataset()
     frame = test.isel(training_time=0, drop=True)
-    levels = {"gen": generalization, "best": 0.0, "mem": memorization}
-    for milestone, level in levels.items():
-        at, bound = _read(milestone, level, log_time, test.values, train.values, rest.values, accuracy)
-        out[f"tau_{milestone}"] = frame.copy(data=np.exp(at))
+    levels: dict[Milestone, Sequence[float]] = {"gen": [generalization], "best": [0.0], "mem": [memorization]}
+    found = _read(levels, log_time, test.values, train.values, rest.values, accuracy)
+    for milestone, (at, bound) in found.items():
+        out[f"tau_{milestone}"] = frame.copy(data=np.exp(at[0]))
         if bound is not None:
-            out[f"tau_{milestone}_accuracy"] = frame.copy(data=bound)
+            out[f"tau_{milestone}_accuracy"] = frame.copy(data=bound[0])
     for variable in out.data_vars.values():
         variable.attrs = {}
     keep = {k: v for k, v in curves.attrs.items() if k not in ("schema", "schema_version", "accuracy")}
@@ -90,9 +90,9 @@ def learning_times(
 
 
 def log_times(
-    curves: xr.Dataset, milestone: Milestone, thresholds: Sequence[float], which: Sequence[int]
-) -> tuple[Floats, Floats | None]:
-    """Return ``ln tau`` of one milestone at several thresholds and of several classes, and bounds of their errors.
+    curves: xr.Dataset, thresholds: Mapping[Milestone, Sequence[float]], which: Sequence[int]
+) -> dict[Milestone, tuple[Floats, Floats | None]]:
+    """Return ``ln tau`` of milestones, each at several thresholds, of several classes, and bounds of their errors.
 
     The array core of `learning_times`, for readers of a few numbers out of valid curves: many take about as long
     as one.
@@ -101,17 +101,16 @@ def log_times(
     ----------
     curves : xarray.Dataset
         Kind "curves", valid.
-    milestone : {"gen", "best", "mem"}
-    thresholds : sequence of float
-        As in `learning_times`; ignored for "best".
+    thresholds : mapping of {"gen", "best", "mem"} to sequence of float
+        As in `learning_times`; "best" has none, so that all are alike.
     which : sequence of int
         Positions of the classes.
 
     Returns
     -------
-    values : ndarray, shape (n_thresholds, n_which) or (n_thresholds, n_which, n_seeds)
-    bound : ndarray of that shape, or None
-        None where the curves state no accuracy.
+    dict
+        Of each milestone the values, of shape (n_thresholds, n_which) or (n_thresholds, n_which, n_seeds), and
+        bounds of that shape, or None where the curves state no accuracy.
     """
     # Variables without their coordinates: a reader of one number asks a thousand times.
     bare = curves.variables
@@ -127,13 +126,11 @@ def log_times(
             f"the curves of {curves.attrs.get('subject', 'a subject')} have losses that are not finite numbers; "
             "nothing can be read off them"
         )
-    shape = (len(thresholds), *test.shape[:-1])
     rest = (1 - bayes).reshape(*bayes.shape, *(1,) * (test.ndim - 1 - bayes.ndim))
     accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
-    level = np.asarray(thresholds, dtype=np.float64).reshape(-1, *(1,) * (test.ndim - 1))
-    test, train = (np.broadcast_to(loss, (*shape, loss.shape[-1])) for loss in (test, train))
-    rest = np.broadcast_to(rest, shape)
-    return _read(milestone, level, np.log(times[times > 0]), test, train, rest, accuracy)
+    return _read(
+        thresholds, np.log(times[times > 0]), test, train, np.broadcast_to(rest, test.shape[:-1]), accuracy
+    )
 
 
 def _last(variable: xr.Variable, *dims: str) -> Floats:
@@ -143,31 +140,59 @@ def _last(variable: xr.Variable, *dims: str) -> Floats:
 
 
 def _read(
-    milestone: str,
-    level: float | Floats,
+    levels: Mapping[Milestone, Sequence[float]],
     x: Floats,
     test: Floats,
     train: Floats,
     learnable: Floats,
     accuracy: float | None,
-) -> tuple[Floats, Floats | None]:
-    """Log time of a milestone, and the bound of its error; the losses' last axis is that of x."""
-    if milestone == "best":
-        at, bend = _vertex(x, test)
-        if accuracy is None:
-            return at, None
-        coarse = np.stack([_vertex(x[i::2], test[..., i::2])[0] for i in (0, 1)])
-        # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
-        return at, _bound(at, np.sqrt(2 * accuracy / np.maximum(bend, 1e-300)), coarse)
-    curve = (1 - test if milestone == "gen" else test - train) / learnable[..., None]
+) -> dict[Milestone, tuple[Floats, Floats | None]]:
+    """Log time of each milestone at each level, shape (n_levels, ...), and the bound of its error.
+
+    The losses' last axis is that of x. All crossings are found at once: one takes as long as a hundred.
+    """
+    found: dict[Milestone, tuple[Floats, Floats | None]] = {}
+    crossed: list[Milestone] = []
+    for milestone, some in levels.items():
+        if milestone == "best":
+            found[milestone] = _best(x, np.broadcast_to(test, (len(some), *test.shape)), accuracy)
+        else:
+            found[milestone] = (test, None)  # in the order in which they were asked
+            crossed.append(milestone)
+    if not crossed:
+        return found
+    counts = [len(levels[milestone]) for milestone in crossed]
+    heights = {"gen": 1 - test, "mem": test - train}
+    curve = np.concatenate(
+        [
+            np.broadcast_to(heights[milestone] / learnable[..., None], (count, *test.shape))
+            for milestone, count in zip(crossed, counts, strict=True)
+        ]
+    )
+    level = np.concatenate([levels[milestone] for milestone in crossed]).reshape(-1, *(1,) * learnable.ndim)
+    ends = np.cumsum(counts)[:-1]
+    bounds: list[Floats | None] = [None] * len(crossed)
     if accuracy is None:
-        return smooth_crossing(x, curve, level)[0], None
-    halves = [(x[i::2], curve[..., i::2]) for i in (0, 1)]
-    (at, slope), *other = smooth_crossings([(x, curve), *halves], level)
-    coarse = np.stack([half for half, _ in other])
-    # The gap is a difference of two losses, each as accurate as stated.
-    error = accuracy * (1 if milestone == "gen" else 2) / learnable
-    return at, _bound(at, error / np.maximum(np.abs(slope), 1e-300), coarse)
+        at = smooth_crossing(x, curve, level)[0]
+    else:
+        halves = [(x[i::2], curve[..., i::2]) for i in (0, 1)]
+        (at, slope), *other = smooth_crossings([(x, curve), *halves], level)
+        # The gap is a difference of two losses, each as accurate as stated.
+        share = np.repeat([1 if milestone == "gen" else 2 for milestone in crossed], counts)
+        error = accuracy * share.reshape(level.shape) / learnable
+        bound = _bound(at, error / np.maximum(np.abs(slope), 1e-300), np.stack([half for half, _ in other]))
+        bounds = list(np.split(bound, ends))
+    found.update(zip(crossed, zip(np.split(at, ends), bounds, strict=True), strict=True))
+    return found
+
+
+def _best(x: Floats, test: Floats, accuracy: float | None) -> tuple[Floats, Floats | None]:
+    at, bend = _vertex(x, test)
+    if accuracy is None:
+        return at, None
+    coarse = np.stack([_vertex(x[i::2], test[..., i::2])[0] for i in (0, 1)])
+    # Two losses closer than the accuracy cannot be told apart: half the width of that valley.
+    return at, _bound(at, np.sqrt(2 * accuracy / np.maximum(bend, 1e-300)), coarse)
 
 
 def _bound(at: Floats, error: Floats, coarse: Floats) -> Floats:

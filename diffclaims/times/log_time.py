@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,14 +85,13 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
         last training time. Thresholds on losses are read off curves that cover all of learning: what
         they do not reach is never reached.
     """
-    return log_times(curves, milestone, (level,), (which,))[0][0]
+    return log_times(curves, {milestone: (level,)}, (which,))[milestone][0][0]
 
 
 def log_times(
-    curves: xr.Dataset, milestone: Milestone, levels: Sequence[float | str], which: Sequence[int]
-) -> list[list[LogTime]]:
-    """Return `log_time` at each level, of each class; all of them take about as long as one."""
-    variable, dim = STATED[milestone]
+    curves: xr.Dataset, levels: Mapping[Milestone, Sequence[float | str]], which: Sequence[int]
+) -> dict[Milestone, list[list[LogTime]]]:
+    """Return `log_time` of each milestone at its levels, of each class; all of them take about as long as one."""
     n_classes = curves.sizes.get("class", 0)
     for position in which:
         if "training_time" not in curves.dims or not 0 <= position < n_classes:
@@ -101,10 +100,21 @@ def log_times(
                 "which", position, f"be the position of a class of curves with sizes {has}", "count from 0"
             )
     seeds = np.asarray(curves.variables["seed"].values) if "seed" in curves.coords else None
-    if variable in curves:
-        return [[_stated(curves, variable, dim, level, one, seeds) for one in which] for level in levels]
-    thresholds = [level if isinstance(level, float) else 0.0 for level in levels]
-    values, bounds = learning.log_times(curves, milestone, thresholds, which)
+    thresholds: dict[Milestone, Sequence[float]] = {
+        milestone: [level if isinstance(level, float) else 0.0 for level in some]
+        for milestone, some in levels.items()
+        if STATED[milestone][0] not in curves
+    }
+    read = learning.log_times(curves, thresholds, which) if thresholds else {}
+    return {
+        milestone: _known(*read[milestone], seeds)
+        if milestone in read
+        else [[_stated(curves, *STATED[milestone], level, one, seeds) for one in which] for level in some]
+        for milestone, some in levels.items()
+    }
+
+
+def _known(values: Floats, bounds: Floats | None, seeds: NDArray[np.int64] | None) -> list[list[LogTime]]:
     accuracies = np.zeros(values.shape) if bounds is None else bounds
     return [
         [

@@ -9,7 +9,8 @@ from diffclaims.errors import InvalidInput, SolveFailed
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.storage.schema import validate
-from diffclaims.theory.curves import bayes_loss, default_training_times, learning_curves, losses
+from diffclaims.theory.curves import bayes_loss, default_training_times, learning_curves
+from diffclaims.theory.losses import Problem, losses
 from diffclaims.theory.theta import ThetaRule
 from tests.theory.hard import many_classes
 from tests.theory.reference import CASES, TIMES, equations, mixtures, models
@@ -19,7 +20,8 @@ GRID = np.geomspace(0.1, 1e5, 25)
 
 def quick(mixture, model, times=GRID):
     """One resolution, a hundredth of a percent off at most: enough to compare two mixtures."""
-    return losses(equations(mixture, model, rule=ThetaRule().refined(1)), times, filter_error=1e-9)
+    asked = Problem(equations(mixture, model, rule=ThetaRule().refined(1)), times, filter_error=1e-9)
+    return losses([asked])[0]
 
 
 # ---------------------------------------------------------------- reference values
@@ -43,7 +45,8 @@ def test_halving_every_quadrature_moves_nothing(name):
     assert accuracy <= 1e-5
     # Half the spacing in every direction, and for filters: neuron types, averages over Gaussian fields.
     rule = ThetaRule(spacing=tuple(h / 2 for h in ThetaRule().refined(1).spacing), radius=6.4)
-    fine = losses(equations(case.mixture, case.model, rule=rule, n_normal=4), GRID, filter_error=1e-11)
+    finer = equations(case.mixture, case.model, rule=rule, n_normal=4)
+    (fine,) = losses([Problem(finer, GRID, filter_error=1e-11)])
     assert np.abs(got.test_loss.values - fine.test).max() <= accuracy
     assert np.abs(got.train_loss.values - fine.train).max() <= accuracy
 

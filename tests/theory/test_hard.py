@@ -5,6 +5,7 @@ from diffclaims.errors import SolveFailed
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.theory.curves import RULE, _reach, default_training_times, learning_curves
 from diffclaims.theory.neurons import neurons
+from diffclaims.theory.theta import Extent
 from tests.theory.hard import COUNT, SEEDS, drawn
 
 #: Far centroids (largest norm^2 33, 48, 61, 120 and 10) on which a spacing fixed in standard deviations failed.
@@ -107,7 +108,8 @@ def test_neurons_see_of_a_split_class_what_they_saw_of_it_whole(index):
     split = GaussianMixture(
         weights, mixture.variances[twice], mixture.fractions, mixture.centroid_gram[np.ix_(twice, twice)]
     )
-    assert RULE.refined(2).sampled(split, model) is RULE.refined(2).sampled(mixture, model)
+    extents = [Extent.of(one, model) for one in (split, mixture)]
+    assert RULE.refined(2).sampled(extents[0]) is RULE.refined(2).sampled(extents[1])
     one, two = (neurons(m, model, rule=RULE) for m in (mixture, split))
     np.testing.assert_allclose(two.weight, one.weight, rtol=1e-6)
     np.testing.assert_allclose(two.a, one.a[:, twice], rtol=1e-9, atol=1e-12)

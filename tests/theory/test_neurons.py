@@ -120,10 +120,21 @@ def test_the_table_of_a_smooth_activation_equals_direct_averages(monkeypatch, va
     model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=diffusion_time, activation="erf")
     theta = np.random.default_rng(0).normal(size=300) * 3
     table = class_moments(theta, variance, model, 1)
-    monkeypatch.setattr(module, "FEW", np.inf)
-    monkeypatch.setattr(module, "KNOTS", np.inf)
+    for name, value in (("FEW", np.inf), ("KNOTS", np.inf), ("NEAR", 0.0)):
+        monkeypatch.setattr(module, name, value)
     direct = class_moments(theta, variance, model, 1)
     for got, expected in zip(table, direct, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("theta", [[0.0], [0.0, 0.7, -3.0], [0.5] * 40])
+def test_few_moments_equal_direct_averages(monkeypatch, theta):
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05)
+    found = class_moments(np.array(theta), 0.7, model, 1)
+    for name, value in (("FEW", np.inf), ("KNOTS", np.inf), ("NEAR", 0.0)):
+        monkeypatch.setattr(module, name, value)
+    direct = class_moments(np.array(theta), 0.7, model, 1)
+    for got, expected in zip(found, direct, strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-10)
 
 
@@ -133,8 +144,8 @@ def test_the_table_equals_direct_averages(monkeypatch, activation, spread):
     model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05, activation=activation)
     theta = np.random.default_rng(0).normal(size=3000) * spread
     table = class_moments(theta, 0.7, model, 1)
-    monkeypatch.setattr(module, "KNOTS", np.inf)
-    monkeypatch.setattr(module, "FEW", np.inf)
+    for name, value in (("FEW", np.inf), ("KNOTS", np.inf), ("NEAR", 0.0)):
+        monkeypatch.setattr(module, name, value)
     direct = class_moments(theta[:300], 0.7, model, 1)
     for got, expected in zip(table, direct, strict=True):
         np.testing.assert_allclose(got[:300], expected, atol=1e-10)

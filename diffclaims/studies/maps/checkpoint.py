@@ -1,7 +1,7 @@
 """Finished points in a database of SQLite, so that a study that was killed goes on where it was.
 
-Each point is a transaction of its own, on the disk before it counts as finished. SQLite itself undoes one that the
-kill cut off, when the file is opened again.
+Points that are finished together are a transaction, on the disk before they count as finished. SQLite itself undoes
+one that the kill cut off, when the file is opened again.
 """
 
 from __future__ import annotations
@@ -95,11 +95,14 @@ class Checkpoint(contextlib.AbstractContextManager["Checkpoint"]):
         with self._telling():
             return dict(self._base.execute(f"SELECT key, content FROM {table}"))
 
-    def add(self, key: str, record: Mapping[str, Any]) -> None:
-        """Keep one finished point; it is on the disk when this returns."""
+    def add(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep finished points by key; all of them are on the disk when this returns, or none."""
+        rows = [(key, json.dumps(record)) for key, record in records.items()]
         with self._telling():
-            self._base.execute("INSERT OR REPLACE INTO point VALUES (?, ?)", (key, json.dumps(record)))
-        self.records[key] = dict(record)
+            self._base.execute("BEGIN")
+            self._base.executemany("INSERT OR REPLACE INTO point VALUES (?, ?)", rows)
+            self._base.execute("COMMIT")
+        self.records.update((key, dict(record)) for key, record in records.items())
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

@@ -45,7 +45,7 @@ def assemble(plan: Plan, records: Records, *, command: str = "") -> xr.Dataset:
     plan : Plan
         What was asked for.
     records : mapping of str to dict
-        What `evaluate_point` and `find_boundary` returned, by key.
+        What `evaluate_points` and `find_boundaries` returned, by key.
     command : str
         What computes it again.
 

@@ -20,8 +20,10 @@ from diffclaims.studies.maps.evaluate import (
     ACCURACY,
     N_TIMES,
     TOLERANCE,
-    evaluate_point,
-    find_boundary,
+    Bracket,
+    block_size,
+    evaluate_points,
+    find_boundaries,
     subject_of,
 )
 from diffclaims.studies.maps.plan import Plan
@@ -41,7 +43,8 @@ def configuration(plan: Plan) -> dict[str, str]:
         "plan": plan.to_json(),
         "version": __version__,
         "commit": _commit()[0],
-        "numerics": f"accuracy {ACCURACY:g} unless asked, {N_TIMES} times, roots to {TOLERANCE:g}",
+        "numerics": f"accuracy {ACCURACY:g} unless asked, {N_TIMES} times, roots to {TOLERANCE:g}, "
+        f"{block_size(plan)} points together",
     }
 
 
@@ -67,7 +70,7 @@ def run_map(
     command : str
         Stored: what computes it again.
     advance : callable ``(done, total)``, optional
-        Told after each finished point or line.
+        Told after each finished block of points or lines.
 
     Returns
     -------
@@ -109,20 +112,20 @@ class _Work:
 
     def points(self) -> None:
         """Measure every point of the grid, and the quasi-random ones."""
-        self._do(evaluate_point, list(self._points()))
+        self._do(evaluate_points, list(self._points()), 0, self.n_lines)
 
-    def _points(self) -> Iterator[Task]:
+    def _points(self) -> Iterator[tuple[str, dict[str, float]]]:
         for i, row in enumerate(self.plan.scattered() if self.plan.points else ()):
-            yield point_key(i), (self.json, dict(zip(self.plan.names, map(float, row), strict=True)))
+            yield point_key(i), dict(zip(self.plan.names, map(float, row), strict=True))
         values = [r.values() for r in self.plan.ranges]
         for index in np.ndindex(self.grid):
-            yield grid_key(index), (self.json, self._at(self.plan.names, values, index))
+            yield grid_key(index), self._at(self.plan.names, values, index)
 
     def lines(self) -> None:
         """Find the boundary on every line whose margin changes sign."""
-        self._do(find_boundary, list(self._lines()))
+        self._do(find_boundaries, list(self._lines()), self.n_points, 0)
 
-    def _lines(self) -> Iterator[Task]:
+    def _lines(self) -> Iterator[tuple[str, tuple[dict[str, float], list[Bracket]]]]:
         plan = self.plan
         along = plan.names.index(plan.along)
         line = plan.line.values()
@@ -139,19 +142,27 @@ class _Work:
                 if (margins[i] > 0) != (margins[i + 1] > 0)
             ]
             if brackets:
-                yield line_key(index), (self.json, self._at(names, values, index), brackets)
+                yield line_key(index), (self._at(names, values, index), brackets)
 
     @staticmethod
     def _at(names: Any, values: Any, index: tuple[int, ...]) -> dict[str, float]:
         return {name: float(v[i]) for name, v, i in zip(names, values, index, strict=True)}
 
-    def _do(self, function: Callable[..., Any], tasks: list[Task]) -> None:
-        todo = [t for t in tasks if t[0] not in self.kept.records]
-        lines = function is find_boundary
-        total = self.n_points + (len(tasks) if lines else self.n_lines)
-        done = (self.n_points if lines else 0) + len(tasks) - len(todo)
+    def _do(
+        self, function: Callable[..., Any], items: list[tuple[str, Any]], before: int, after: int
+    ) -> None:
+        """Get the records of points or lines by key, in blocks; so many came before them, so many come after.
+
+        A block is done as a whole or not at all: its numbers depend a little on who is in it.
+        """
+        size = block_size(self.plan)
+        blocks = [items[start : start + size] for start in range(0, len(items), size)]
+        todo = {some[0][0]: some for some in blocks if not all(key in self.kept.records for key, _ in some)}
+        total = before + len(items) + after
+        done = before + len(items) - sum(map(len, todo.values()))
         self.advance(done, total)
-        for key, record in self.pool.run(function, todo):
-            self.kept.add(key, record)
-            done += 1
+        tasks: list[Task] = [(name, (self.json, [item for _, item in some])) for name, some in todo.items()]
+        for name, found in self.pool.run(function, tasks):
+            self.kept.add({key: record for (key, _), record in zip(todo[name], found, strict=True)})
+            done += len(found)
             self.advance(done, total)
