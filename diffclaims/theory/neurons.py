@@ -18,7 +18,7 @@ from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.averages import Line, calibrated, line
 from diffclaims.theory.moments import class_moments, is_odd, least_width
-from diffclaims.theory.theta import ThetaRule, distinct, spreads, theta_nodes
+from diffclaims.theory.theta import ThetaRule, distinct, spreads, theta_nodes, widths_of
 
 Floats = NDArray[np.float64]
 
@@ -101,12 +101,12 @@ def _neurons(
     n_normal: int,
 ) -> Neurons:
     k = len(class_variance)
-    width = least_width(np.array(class_variance), model)
     different, which = distinct(np.reshape(gram, (k, k)))
     covariance = different * model.signal
-    if rule.spacings(spreads(covariance), width) is None:
+    widths = widths_of(np.array(class_variance), which, model)
+    if rule.spacings(spreads(covariance / rule.scales(widths)), widths.min()) is None:
         return _sampled(covariance, which, class_variance, model, rule, n_normal)
-    theta, weight = theta_nodes(covariance, rule, width)
+    theta, weight = theta_nodes(covariance, rule, widths)
     if theta.shape[0] > 1 and is_odd(model):
         # Only even functions of theta occur, so one of each mirror pair carries both.
         keep = _half(theta)
@@ -119,7 +119,7 @@ def _neurons(
             sorted({v for v, at in zip(class_variance, which, strict=True) if at == j})
             for j in range(len(different))
         ]
-        theta, weight = _merged(theta, weight, seen_by, model, rule, width)
+        theta, weight = _merged(theta, weight, seen_by, model, rule, widths.min())
     return _frozen(weight, *_all_moments(theta[:, which], class_variance, model, n_normal))
 
 

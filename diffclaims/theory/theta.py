@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ Floats = NDArray[np.float64]
 BOX = 200_000
 #: Lattice points, in the box around the ball, above which types are quasi-random.
 MOST_POINTS = 3.3e6
+#: A response below this share of the accuracy is none; bins err by the square of their width.
+NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class ThetaRule:
         to their maxima: such types are merged, of one class in bins of `per_bin` a width. 0 keeps them all.
     per_bin : float
         Bins per width.
+    own_widths : bool
+        Whether what neurons see of each class is measured in its own width, and not in the least of all.
     """
 
     spacing: tuple[float, ...] = (0.4, 0.5, 0.7)
@@ -50,10 +55,12 @@ class ThetaRule:
     per_width: float = 0.0
     negligible: float = 0.0
     per_bin: float = 30.0
+    own_widths: bool = False
 
     def refined(self, level: float = 1) -> ThetaRule:
         """Return a finer rule: each level divides the spacing by 1.4 and doubles the random points."""
-        return ThetaRule(
+        return dataclasses.replace(
+            self,
             spacing=tuple(h / 1.4**level for h in self.spacing),
             radius=self.radius + 0.4 * level,
             log2_points=self.log2_points + int(level),
@@ -62,10 +69,21 @@ class ThetaRule:
             per_bin=self.per_bin * 1.4**level,
         )
 
+    def merging(self, accuracy: float) -> ThetaRule:
+        """Return a rule that merges types as far as such an accuracy of losses allows."""
+        loose = max(accuracy, 1e-8)
+        return dataclasses.replace(self, negligible=NEGLIGIBLE * loose, per_bin=loose**-0.5)
+
     def sampled(self, mixture: GaussianMixture, model: RandomFeatures) -> bool:
         """Return whether the types are quasi-random: the lattice would have too many points."""
-        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
-        return self.spacings(wide, least_width(mixture.class_variance, model)) is None
+        different, which = distinct(mixture.centroid_gram)
+        widths = widths_of(mixture.class_variance, which, model)
+        return self.spacings(spreads(different * model.signal / self.scales(widths)), widths.min()) is None
+
+    def scales(self, widths: Floats) -> Floats:
+        """Units of the covariance of theta, shape (K, K), of classes whose moments vary over such widths."""
+        units = widths / widths.min() if self.own_widths else np.ones(widths.size)
+        return units * units[:, None]
 
     def spacings(self, wide: Floats, width: float) -> Floats | None:
         """Spacing along each direction of theta, in its standard deviations; None: too many points."""
@@ -92,7 +110,12 @@ def distinct(gram: Floats) -> tuple[Floats, NDArray[np.intp]]:
     return gram[np.ix_(kept, kept)], np.argsort(order)[inverse.ravel()]
 
 
-def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
+def widths_of(class_variance: Floats, which: NDArray[np.intp], model: RandomFeatures) -> Floats:
+    """Least width over which the moments of the classes of each centroid vary, shape (centroids,)."""
+    return np.array([least_width(class_variance[which == j], model) for j in range(which.max() + 1)])
+
+
+def theta_nodes(covariance: Floats, rule: ThetaRule, widths: Floats | None = None) -> tuple[Floats, Floats]:
     """Return nodes and weights of a quadrature over ``theta ~ N(0, covariance)``.
 
     A lattice weighted by the density: the trapezoidal rule, which for a Gaussian times an analytic
@@ -104,13 +127,15 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tupl
     weight : ndarray, shape (T,)
         Positive, summing to 1.
     """
-    values, vectors = np.linalg.eigh(covariance)
+    widths = np.ones(covariance.shape[0]) if widths is None else widths
+    scales = rule.scales(widths)
+    values, vectors = np.linalg.eigh(covariance / scales)
     keep = values > 1e-12 * max(values[-1], 0.0)
     if not keep.any() or values[-1] <= 0:
         return np.zeros((1, covariance.shape[0])), np.ones(1)
-    root = vectors[:, keep] * np.sqrt(values[keep])
+    root = np.sqrt(np.diag(scales))[:, None] * vectors[:, keep] * np.sqrt(values[keep])
     rank = int(keep.sum())
-    spacings = rule.spacings(np.sqrt(values[keep]), width)
+    spacings = rule.spacings(np.sqrt(values[keep]), float(widths.min()))
     if spacings is not None:
         grid = _lattice(spacings, rule.radius)
         weight = np.exp(-(grid**2).sum(axis=1) / 2)

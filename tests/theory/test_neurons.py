@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import erf
@@ -88,6 +90,22 @@ def test_theta_nodes_match_the_covariance(rank):
     np.testing.assert_allclose(weight @ theta, 0.0, atol=1e-10 * scale)
     # The lattice in three dimensions is the coarsest.
     np.testing.assert_allclose((theta.T * weight) @ theta, covariance, atol=1e-4 * scale)
+
+
+def test_a_lattice_in_the_widths_of_its_classes():
+    root = np.random.default_rng(0).normal(size=(4, 4)) * 3
+    covariance, widths = root @ root.T, np.array([1.0, 2.0, 4.0, 1.5])
+    rule = ThetaRule(spacing=(0.4, 0.5, 0.7, 1.2), radius=5.0, per_width=0.5)
+    own = dataclasses.replace(rule, own_widths=True)
+    plain, weighted = theta_nodes(covariance, rule, widths), theta_nodes(covariance, own, widths)
+    for theta, weight in (plain, weighted):
+        scale = np.abs(covariance).max()
+        np.testing.assert_allclose((theta.T * weight) @ theta, covariance, atol=3e-4 * scale)
+    assert plain[0].shape[0] > 4 * weighted[0].shape[0]
+    # A product of one bump a class, each of its own width.
+    exact = np.linalg.det(np.eye(4) + covariance / widths / widths[:, None]) ** -0.5
+    got = np.exp(-((weighted[0] / widths) ** 2).sum(axis=1) / 2) @ weighted[1]
+    assert got == pytest.approx(exact, rel=1e-2)
 
 
 def test_theta_of_a_singular_gram_matrix_stays_in_its_span():
