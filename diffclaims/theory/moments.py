@@ -27,6 +27,8 @@ THIN = 0.05
 FEW = 10
 #: So many spacings of knots away a field is far.
 FAR = 20_000
+#: From here on the named activations are straight lines to 1e-17.
+STRAIGHT = 40.0
 #: Tables reach as far as a power of this.
 GROWTH = 1.25
 
@@ -35,7 +37,10 @@ def class_moments(
     theta: Floats, variance: float, model: RandomFeatures, n_normal: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Moments of one class at each theta."""
-    distinct, where = np.unique(theta, return_inverse=True)
+    # Further out an activation with a name is a straight line.
+    straight = straight_beyond(variance, model)
+    seen = np.clip(theta, -straight, straight)
+    distinct, where = np.unique(seen, return_inverse=True)
     # A smoothed activation varies over the width of what smooths it, at least the noise.
     spacing = float(np.sqrt(model.signal * variance + model.noise)) / (KNOTS * n_normal)
     reach = _rounded_up(float(np.abs(distinct[[0, -1]]).max())) if distinct.size > FEW else np.inf
@@ -52,7 +57,18 @@ def class_moments(
         )
     a, c, v2, s2 = table[where].T
     # The last two are variances: below zero there is only rounding.
-    return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+    return a, c + a * (theta - seen), np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+
+
+def straight_beyond(variance: float, model: RandomFeatures) -> float:
+    """Theta beyond which, to both sides, the activation is a straight line to a neuron; infinite if none is known."""
+    gamma = float(np.sqrt(model.signal * variance + model.noise))
+    return STRAIGHT + 10 * gamma if isinstance(model.activation, str) else np.inf
+
+
+def is_flat(model: RandomFeatures) -> bool:
+    """Whether the activation is known to have no slope where it is straight."""
+    return _smooth(model)
 
 
 def least_width(class_variance: Floats, model: RandomFeatures) -> float:
