@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 #: Target size, in complex numbers, of the largest temporary array (128 MB).
 BLOCK = 8e6
 #: Rows are cut into blocks, each of which leaves out the columns before it; each block has at least so many entries,
-#: as less does not pay.
-ENTRIES = 5e4
+#: as less does not pay. Where whole arrays are worked on, of few coordinates, more than a few blocks cost calls.
+ENTRIES, FEW = 5e4, 4
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def loss_kernels(equations: Equations, state: State, *, tolerance: float = 1e-11
     train = np.empty((k, *several, n, 2 * n), dtype=complex)
     # The largest arrays have (r + K)^2 entries per pair; blocks of rows bound the memory.
     row = (r + k) ** 2 * 2 * n * max(1, *several, 1)
-    blocks = int(np.clip(n * row / ENTRIES, 1, n))
+    blocks = int(np.clip(n * row / ENTRIES, 1, n if r > UNROLL else FEW))
     block = int(np.clip(BLOCK / (3 * row), 1, -(-n // blocks)))
     for start in range(0, n, block):
         rows = np.arange(start, min(start + block, n))
