@@ -55,7 +55,9 @@ class Line(NamedTuple):
         return x / self.deviation, self.factors(x).T
 
 
-def line(moments: Callable[[Floats], Floats], width: float, deviation: float) -> Line:
+def line(
+    moments: Callable[[Floats], Floats], width: float, deviation: float, straight: float = np.inf
+) -> Line:
     """Tabulate the moments a, v2 and s2 of one class, as far as they reach.
 
     Parameters
@@ -66,8 +68,10 @@ def line(moments: Callable[[Floats], Floats], width: float, deviation: float) ->
         Over which they vary.
     deviation : float
         Standard deviation of what neurons see of the class.
+    straight : float
+        From here on all moments are 0.
     """
-    x = np.linspace(-RADIUS, RADIUS, 161) * deviation
+    x = np.linspace(-1.0, 1.0, 161) * min(RADIUS * deviation, straight)
     even = _factors(moments(x))[1:]
     alive = np.flatnonzero((even > DEAD * even.max(axis=1, keepdims=True)).any(axis=0))
     reach = float(np.abs(x[[max(alive[0] - 1, 0), min(alive[-1] + 1, 160)]]).max())

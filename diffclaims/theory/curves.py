@@ -19,6 +19,7 @@ from diffclaims.problem.model import RandomFeatures
 from diffclaims.problem.validate import Limit, at_least, increasing
 from diffclaims.storage.provenance import provenance
 from diffclaims.storage.schema import stamp
+from diffclaims.theory.far import FASTEST, lattices
 from diffclaims.theory.losses import Losses, Problem
 from diffclaims.theory.neurons import neurons
 from diffclaims.theory.outcome import SolverOutcome
@@ -46,8 +47,6 @@ RESIDUAL = 1e-6
 #: Neuron types at the first resolution.
 RULE = ThetaRule(per_width=0.75, log2_points=11)
 SAMPLED = dataclasses.replace(RULE, spacing=())
-#: A response below this share of the accuracy is none; bins err by the square of their width.
-NEGLIGIBLE = 1e-3
 #: Dimensions of the simulation that a refusal speaks of, and its CPU seconds a seed: at least, and times the cube of
 #: its features; 0.4, 2.8 and 4.5 were measured for 324, 1181 and 1478 features.
 SIMULATED = 100
@@ -58,6 +57,8 @@ WIDE, MOST_TYPES = (-1, 0, 0.5, 1), 30_000
 #: Refused after the first refinement is what would still be so many times off the target if each doubling of sampled
 #: types halved the error; and from the second on what would be off it at all: two refinements tell more than one.
 HOPELESS = 4.0
+#: From the second refinement on lattices take over where so much of the target would be left, if there are any.
+DOUBTFUL = 0.5
 #: Curves that end early have at least so many times.
 FEWEST_TIMES = 4
 
@@ -115,7 +116,8 @@ def learning_curves(
         Largest error of a loss, absolute. All approximations (filters, neuron types, Gaussian averages)
         are refined together until a refinement moves no loss by more than this. 1e-5 by default, and
         1e-3 where neuron types are sampled: when the centroids span more than three directions, or lie
-        so far apart in three that a lattice has too many points.
+        so far apart in three that a lattice has too many points. What samples do not reach, a lattice in four
+        directions may.
     max_levels : int
         Resolutions tried. What more of them cannot reach is refused after the second or third, by the rate so far.
     throw : bool
@@ -245,7 +247,9 @@ def _refined(
     # The rank is known by halving it, once.
     ranks: list[int | None] = [None] * max_levels if max_rank is None else [-(-max_rank // 2), max_rank]
     rules = _resolutions(mixture, model, target, len(ranks))
-    sampled = rules[0].sampled(Extent.of(mixture, model))
+    extent, last = Extent.of(mixture, model), len(rules) - 1
+    sampled = rules[0].sampled(extent)
+    far = lattices(extent, target) if sampled and max_rank is None else []
     filters = FILTERS_SAMPLED if sampled else FILTERS
     previous: Losses | None = None
     change = share = reach = np.inf
@@ -256,7 +260,7 @@ def _refined(
         n_types = types.n_types
         at_times = partial(
             Problem,
-            Equations(mixture, model, types, ranks[level]),
+            Equations(mixture, model, types, None if max_rank is None else ranks[level]),
             filter_error=filters * target / 30.0 ** min(level, 3),
             tolerance=max(1e-11, RESIDUAL * target),
             compression=COMPRESSION * target,
@@ -279,9 +283,15 @@ def _refined(
         if change <= target:
             break
         if sampled and max_rank is None and changes:
-            reach = _reach(changes, len(rules) - 1)
+            reach, two, left = _reach(changes, last), len(changes) > 1, last - level
+            if far and left > 1 and reach > target * (DOUBTFUL if two else HOPELESS):
+                rules[level + 1 :], sampled, reach = far[:left], False, np.inf
             # Who takes what there is gets the finest unless that is far off, too.
-            if reach > target * (1.0 if throw and len(changes) > 1 else HOPELESS):
+            elif reach > target * (1.0 if throw and two else HOPELESS):
+                break
+        elif rule in far[1:]:
+            reach = change / FASTEST ** (len(rules) - 1 - level)
+            if reach > target:
                 break
     assert previous is not None
     outcome = previous.diagnosis.outcome
@@ -316,8 +326,7 @@ def _resolutions(
     mixture: GaussianMixture, model: RandomFeatures, target: float, count: int
 ) -> list[ThetaRule]:
     """Rules of at most so many resolutions: lattices as long as they have not too many points, or samples."""
-    loose = max(target, 1e-8)
-    rule = dataclasses.replace(RULE, negligible=NEGLIGIBLE * loose, per_bin=loose**-0.5)
+    rule = RULE.merging(target)
     rules = [rule.refined(level) for level in range(count)]
     extent = Extent.of(mixture, model)
     fit = [each for each in rules if not each.sampled(extent)]

@@ -29,6 +29,8 @@ FEW = 10
 FAR = 20_000
 #: Averages over the noise are remembered as far as this.
 NEAR = 100.0
+#: From here on the named activations are straight lines to 1e-17.
+STRAIGHT = 40.0
 #: Tables reach as far as a power of this.
 GROWTH = 1.25
 
@@ -37,23 +39,37 @@ def class_moments(
     theta: Floats, variance: float, model: RandomFeatures, n_normal: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Moments of one class at each theta."""
+    # Further out an activation with a name is a straight line.
+    straight = straight_beyond(variance, model)
+    seen = np.clip(theta, -straight, straight)
     # A smoothed activation varies over the width of what smooths it, at least the noise.
     spacing = float(np.sqrt(model.signal * variance + model.noise)) / (KNOTS * n_normal)
-    reach = _rounded_up(float(np.abs(theta).max())) if theta.size > FEW and theta.any() else np.inf
+    reach = _rounded_up(float(np.abs(seen).max())) if seen.size > FEW and seen.any() else np.inf
     # Far fields would need a long grid, of which few points are asked.
     near = reach < FAR * spacing
     if near and _smooth(model) and model.signal * variance > THIN**2:
         # Few lengths, so that other mixtures find what one has left.
         table = _moments_between(reach, variance, model.diffusion_time, str(model.activation), n_normal)
-        a, c, v2, s2 = table(theta).T
+        a, c, v2, s2 = table(seen).T
     else:
-        distinct, where = np.unique(theta, return_inverse=True)
+        distinct, where = np.unique(seen, return_inverse=True)
         found = _tabulated(
             lambda at: np.stack(_moments_at(at, variance, model, n_normal), axis=1), distinct, spacing
         )
         a, c, v2, s2 = found[where].T
     # The last two are variances: below zero there is only rounding.
-    return a, c, np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+    return a, c + a * (theta - seen), np.maximum(v2, 0.0), np.maximum(s2, 0.0)
+
+
+def straight_beyond(variance: float, model: RandomFeatures) -> float:
+    """Theta beyond which, to both sides, the activation is a straight line to a neuron; infinite if none is known."""
+    gamma = float(np.sqrt(model.signal * variance + model.noise))
+    return STRAIGHT + 10 * gamma if isinstance(model.activation, str) else np.inf
+
+
+def is_flat(model: RandomFeatures) -> bool:
+    """Whether the activation is known to have no slope where it is straight."""
+    return _smooth(model)
 
 
 def least_width(class_variance: Floats, model: RandomFeatures) -> float:

@@ -14,16 +14,20 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory.averages import Line, calibrated, line
-from diffclaims.theory.moments import class_moments, is_odd, least_width
-from diffclaims.theory.theta import ThetaRule, distinct, spreads, theta_nodes
+from diffclaims.theory.moments import class_moments, is_flat, is_odd, least_width, straight_beyond
+from diffclaims.theory.theta import Extent, ThetaRule, distinct, theta_nodes, widths_of
 
 Floats = NDArray[np.float64]
 
 #: So few types are not worth merging.
 FEW = 3000
+#: Widths of its moments over which what neurons see of a class may spread, where types are sampled: beyond it hardly
+#: one of them responds. Where moments do not end, averages over two classes take 20,000 points of each.
+LONGEST_FLAT, LONGEST = 4000.0, 800.0
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,12 @@ def _neurons(
     n_normal: int,
 ) -> Neurons:
     k = len(class_variance)
-    width = least_width(np.array(class_variance), model)
     different, which = distinct(np.reshape(gram, (k, k)))
     covariance = different * model.signal
-    if rule.spacings(spreads(covariance), width) is None:
+    widths = widths_of(np.array(class_variance), which, model)
+    if rule.sampled(Extent(covariance, widths)):
         return _sampled(covariance, which, class_variance, model, rule, n_normal)
-    theta, weight = theta_nodes(covariance, rule, width)
+    theta, weight = theta_nodes(covariance, rule, widths)
     if theta.shape[0] > 1 and is_odd(model):
         # Only even functions of theta occur, so one of each mirror pair carries both.
         keep = _half(theta)
@@ -119,7 +123,7 @@ def _neurons(
             sorted({v for v, at in zip(class_variance, which, strict=True) if at == j})
             for j in range(len(different))
         ]
-        theta, weight = _merged(theta, weight, seen_by, model, rule, width)
+        theta, weight = _merged(theta, weight, seen_by, model, rule, widths.min())
     return _frozen(weight, *_all_moments(theta[:, which], class_variance, model, n_normal))
 
 
@@ -136,8 +140,6 @@ def _sampled(
     theta = theta_nodes(different, rule)[0][:, which]
     if is_odd(model):
         theta = theta[: theta.shape[0] // 2]  # the other half mirrors it
-    a, c, v2, s2 = _all_moments(theta, class_variance, model, n_normal)
-
     deviation = np.sqrt(np.diag(covariance))
     # Of a class whose mean is 0 every neuron sees the same; of one that was split it sees the same twice.
     _, first = np.unique(np.column_stack([covariance, class_variance]), axis=0, return_index=True)
@@ -145,6 +147,7 @@ def _sampled(
     # They are the same at each resolution.
     tabulate = _remembered_line if isinstance(model.activation, str) else _line
     lines = [tabulate(class_variance[k], float(deviation[k]), model, n_normal) for k in seen]
+    a, c, v2, s2 = _all_moments(theta, class_variance, model, n_normal)
     known = np.stack([part.T[seen] for part in (a, v2, s2)])
     return _frozen(calibrated(known, lines, covariance[np.ix_(seen, seen)]), a, c, v2, s2)
 
@@ -154,7 +157,17 @@ def _line(variance: float, spread: float, model: RandomFeatures, n_normal: int) 
         response, _, *rest = class_moments(at, variance, model, n_normal)
         return np.stack([response, *rest])
 
-    return line(moments, least_width(np.array([variance]), model), spread)
+    width = least_width(np.array([variance]), model)
+    flat = is_flat(model)
+    longest = (LONGEST_FLAT if flat else LONGEST) * width
+    if spread > longest:
+        raise InvalidInput.of(
+            "centroid_gram",
+            spread**2 / model.signal,
+            f"be at most {longest**2 / model.signal:.2g}, where neuron types are sampled",
+            "bring the centroids closer" + ("" if flat else ", or take activation='tanh' or 'erf'"),
+        )
+    return line(moments, width, spread, straight_beyond(variance, model) if flat else np.inf)
 
 
 _remembered_line = lru_cache(maxsize=64)(_line)

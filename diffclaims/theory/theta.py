@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,27 +23,45 @@ BOX = 200_000
 MOST_POINTS = 3.3e6
 #: Lattice points up to which lattices are remembered, some of them.
 REMEMBERED = 10_000
+#: A response below this share of the accuracy is none; bins err by the square of their width.
+NEGLIGIBLE = 1e-3
 
 
-class Extent(NamedTuple):
+@dataclass(frozen=True)
+class Extent:
     """How far theta spreads.
 
     Attributes
     ----------
-    wide : ndarray, shape (rank,)
-        Standard deviations along the directions in which it varies.
-    width : float
-        Over which the moments of a neuron vary.
+    covariance : ndarray, shape (centroids, centroids)
+        Of theta, one of each centroid.
+    widths : ndarray, shape (centroids,)
+        Over which the moments of the classes of each centroid vary, at least.
     """
 
-    wide: Floats
-    width: float
+    covariance: Floats
+    widths: Floats
 
     @classmethod
     def of(cls, mixture: GaussianMixture, model: RandomFeatures) -> Extent:
         """Return that of a model on a mixture."""
-        wide = spreads(distinct(mixture.centroid_gram)[0] * model.signal)
-        return cls(wide, least_width(mixture.class_variance, model))
+        different, which = distinct(mixture.centroid_gram)
+        return cls(different * model.signal, widths_of(mixture.class_variance, which, model))
+
+    @cached_property
+    def width(self) -> float:
+        """Least of the widths."""
+        return float(self.widths.min())
+
+    @cached_property
+    def wide(self) -> Floats:
+        """Standard deviations along the directions in which theta varies, shape (rank,)."""
+        return spreads(self.covariance)
+
+    @cached_property
+    def own(self) -> Floats:
+        """The same where each class is measured in its own width, in units of the least."""
+        return spreads(self.covariance / _squares(self.widths))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +85,8 @@ class ThetaRule:
         to their maxima: such types are merged, of one class in bins of `per_bin` a width. 0 keeps them all.
     per_bin : float
         Bins per width.
+    own_widths : bool
+        Whether what neurons see of each class is measured in its own width, and not in the least of all.
     """
 
     spacing: tuple[float, ...] = (0.4, 0.5, 0.7)
@@ -75,6 +95,7 @@ class ThetaRule:
     per_width: float = 0.0
     negligible: float = 0.0
     per_bin: float = 30.0
+    own_widths: bool = False
 
     def refined(self, level: float = 1) -> ThetaRule:
         """Return a finer rule: each level divides the spacing by 1.4 and doubles the random points."""
@@ -85,11 +106,21 @@ class ThetaRule:
             per_width=self.per_width * 1.4**level,
             negligible=self.negligible / 10.0**level,
             per_bin=self.per_bin * 1.4**level,
+            own_widths=self.own_widths,
         )
+
+    def merging(self, accuracy: float) -> ThetaRule:
+        """Return a rule that merges types as far as such an accuracy of losses allows."""
+        loose = max(accuracy, 1e-8)
+        return dataclasses.replace(self, negligible=NEGLIGIBLE * loose, per_bin=loose**-0.5)
 
     def sampled(self, extent: Extent) -> bool:
         """Return whether the types are quasi-random: the lattice would have too many points."""
-        return self.spacings(*extent) is None
+        return self.spacings(extent.own if self.own_widths else extent.wide, extent.width) is None
+
+    def scales(self, widths: Floats) -> Floats:
+        """Units of the covariance of theta, shape (K, K), of classes whose moments vary over such widths."""
+        return _squares(widths) if self.own_widths else np.ones((widths.size, widths.size))
 
     def spacings(self, wide: Floats, width: float) -> Floats | None:
         """Spacing along each direction of theta, in its standard deviations; None: too many points."""
@@ -115,7 +146,18 @@ def distinct(gram: Floats) -> tuple[Floats, NDArray[np.intp]]:
     return (gram if len(first) == len(where) else gram[np.ix_(first, first)]), np.array(where)
 
 
-def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tuple[Floats, Floats]:
+def widths_of(class_variance: Floats, which: NDArray[np.intp], model: RandomFeatures) -> Floats:
+    """Least width over which the moments of the classes of each centroid vary, shape (centroids,)."""
+    return np.array([least_width(class_variance[which == j], model) for j in range(which.max() + 1)])
+
+
+def _squares(widths: Floats) -> Floats:
+    """Products of each two widths, relative to the least of all."""
+    units = widths / widths.min()
+    return np.asarray(units * units[:, None])
+
+
+def theta_nodes(covariance: Floats, rule: ThetaRule, widths: Floats | None = None) -> tuple[Floats, Floats]:
     """Return nodes and weights of a quadrature over ``theta ~ N(0, covariance)``.
 
     A lattice weighted by the density: the trapezoidal rule, which for a Gaussian times an analytic
@@ -127,13 +169,15 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, width: float = 1.0) -> tupl
     weight : ndarray, shape (T,)
         Positive, summing to 1.
     """
-    values, vectors = np.linalg.eigh(covariance)
+    widths = np.ones(covariance.shape[0]) if widths is None else widths
+    scales = rule.scales(widths)
+    values, vectors = np.linalg.eigh(covariance / scales)
     keep = values > 1e-12 * max(values[-1], 0.0)
     if not keep.any() or values[-1] <= 0:
         return np.zeros((1, covariance.shape[0])), np.ones(1)
-    root = vectors[:, keep] * np.sqrt(values[keep])
+    root = np.sqrt(np.diag(scales))[:, None] * vectors[:, keep] * np.sqrt(values[keep])
     rank = int(keep.sum())
-    spacings = rule.spacings(np.sqrt(values[keep]), width)
+    spacings = rule.spacings(np.sqrt(values[keep]), float(widths.min()))
     if spacings is not None:
         few = (2 * rule.radius / spacings).prod() <= REMEMBERED
         grid, weight = (_remembered if few else _weighted)(tuple(spacings.tolist()), rule.radius)

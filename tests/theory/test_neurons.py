@@ -1,10 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import erf
 
+from diffclaims.errors import InvalidInput
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
 from diffclaims.theory import moments as module
+from diffclaims.theory.curves import RULE, SAMPLED
 from diffclaims.theory.moments import class_moments
 from diffclaims.theory.neurons import neurons
 from diffclaims.theory.theta import ThetaRule, theta_nodes
@@ -90,6 +94,22 @@ def test_theta_nodes_match_the_covariance(rank):
     np.testing.assert_allclose((theta.T * weight) @ theta, covariance, atol=1e-4 * scale)
 
 
+def test_a_lattice_in_the_widths_of_its_classes():
+    root = np.random.default_rng(0).normal(size=(4, 4)) * 3
+    covariance, widths = root @ root.T, np.array([1.0, 2.0, 4.0, 1.5])
+    rule = ThetaRule(spacing=(0.4, 0.5, 0.7, 1.2), radius=5.0, per_width=0.5)
+    own = dataclasses.replace(rule, own_widths=True)
+    plain, weighted = theta_nodes(covariance, rule, widths), theta_nodes(covariance, own, widths)
+    for theta, weight in (plain, weighted):
+        scale = np.abs(covariance).max()
+        np.testing.assert_allclose((theta.T * weight) @ theta, covariance, atol=3e-4 * scale)
+    assert plain[0].shape[0] > 4 * weighted[0].shape[0]
+    # A product of one bump a class, each of its own width.
+    exact = np.linalg.det(np.eye(4) + covariance / widths / widths[:, None]) ** -0.5
+    got = np.exp(-((weighted[0] / widths) ** 2).sum(axis=1) / 2) @ weighted[1]
+    assert got == pytest.approx(exact, rel=1e-2)
+
+
 def test_theta_of_a_singular_gram_matrix_stays_in_its_span():
     theta, _ = theta_nodes(np.array([[1.0, -1.0], [-1.0, 1.0]]), ThetaRule())
     np.testing.assert_allclose(theta[:, 0], -theta[:, 1], atol=1e-12)
@@ -157,3 +177,31 @@ def test_refining_moves_no_moment(activation):
     coarse, fine = neurons(PLAIN, model), neurons(PLAIN, model, n_normal=2)
     for field in ("a", "c", "v2", "s2"):
         np.testing.assert_allclose(getattr(coarse, field), getattr(fine, field), atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf", "relu"])
+@pytest.mark.parametrize("variance", [1e-3, 0.7, 30.0])
+def test_far_out_a_named_activation_is_a_straight_line(monkeypatch, activation, variance):
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.05, activation=activation)
+    theta = module.straight_beyond(variance, model) * np.array([-1.8, -1.2, -1.0, 0.1, 1.1, 1.5, 2.0])
+    got = class_moments(theta, variance, model, 1)
+    monkeypatch.setattr(module, "STRAIGHT", np.inf)
+    for found, direct in zip(got, class_moments(theta, variance, model, 1), strict=True):
+        np.testing.assert_allclose(found, direct, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", np.sin])
+def test_centroids_that_no_sampled_neuron_sees_are_refused(activation):
+    mixture = GaussianMixture([0.25] * 4, [1.0] * 4, (1.0,), 1e12 * np.eye(4))
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.1, activation=activation)
+    with pytest.raises(InvalidInput, match=r"centroid_gram must be at most .*bring the centroids closer"):
+        neurons(mixture, model, rule=SAMPLED)
+
+
+def test_tables_of_far_centroids_end_where_the_activation_is_flat():
+    mixture = GaussianMixture([0.25] * 4, [1.0] * 4, (1.0,), 1e3 * np.eye(4))
+    model = RandomFeatures(psi_p=2, psi_n=2, diffusion_time=0.1)
+    got = neurons(mixture, model, rule=SAMPLED)
+    one = neurons(GaussianMixture([1.0], [1.0], (1.0,), [[1e3]]), model, rule=RULE.refined(2))
+    # Every class has the same share of neurons that respond, whose average is imposed.
+    np.testing.assert_allclose(got.weight @ got.a**2, (one.weight @ one.a**2)[0], rtol=3e-3)
