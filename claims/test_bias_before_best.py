@@ -35,10 +35,8 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     stated = effects.levels_of(curves, "mem")
     gaps = stated if isinstance(stated[0], str) else GAPS
     classes = range(curves.sizes["class"])
-    (bests,), opens = (
-        effects.log_times(curves, "best", ("",), classes),
-        effects.log_times(curves, "mem", gaps, classes),
-    )
+    times = effects.log_times(curves, {"best": ("",), "mem": gaps}, classes)
+    (bests,), opens = times["best"], times["mem"]
     judged = []
     for k, label in enumerate(curves["class"].values):
         for i, gap in enumerate(gaps):

@@ -120,7 +120,7 @@ def _leads(
     curves: xr.Dataset, milestone: effects.Milestone, levels: Sequence[float | str]
 ) -> list[effects.LogTime]:
     """ln(tau_low/tau_high) by seed at each level: above 0 the higher-variance class 0 is first."""
-    return [low - high for low, high in effects.log_times(curves, milestone, levels, (1, 0))]
+    return [low - high for low, high in effects.log_times(curves, {milestone: levels}, (1, 0))[milestone]]
 
 
 def _in_order(lead: effects.LogTime, side: str, seeds: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     predicted = predicted_log_times(bulks, case.experiments["pair"].model.kappa)
     sign = -1.0 if case.params.get("reverse") else 1.0
     judged: list[Effect] = []
-    found = effects.log_times(curves, "mem", effects.MEMORIZED_GAPS, (1, 0))
+    found = effects.log_times(curves, {"mem": effects.MEMORIZED_GAPS}, (1, 0))["mem"]
     for level, (of_one, of_zero) in zip(effects.MEMORIZED_GAPS, found, strict=True):
         ratio = of_one - of_zero
         measured = float(ratio.low[0])

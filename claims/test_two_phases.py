@@ -65,11 +65,10 @@ def _phases(curves: xr.Dataset, reverse: bool) -> list[Effect]:
     judged: list[Effect] = []
     lows, highs = effects.levels_of(curves, "gen"), effects.levels_of(curves, "mem")
     classes = range(curves.sizes["class"])
-    learned = effects.log_times(curves, "gen", lows, classes)
-    memorized = effects.log_times(curves, "mem", highs, classes)
+    times = effects.log_times(curves, {"gen": lows, "mem": highs}, classes)
     for k, label in enumerate(curves["class"].values):
         for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
-            ratio = memorized[i][k] - learned[i][k]
+            ratio = times["mem"][i][k] - times["gen"][i][k]
             name = f"ln tau_mem({label}) at {effects.shown(high)} / tau_gen({label}) at {effects.shown(low)}"
             judged.append(effects.effect(name, -ratio if reverse else ratio, stochastic=stochastic))
     return judged
@@ -84,13 +83,15 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
     stochastic = "seed" in curves[0].dims
     judged: list[Effect] = []
     targets: tuple[tuple[effects.Milestone, float], ...] = (("mem", 1.0), ("gen", 0.0))
-    levels = {milestone: effects.levels_of(curves[0], milestone) for milestone, _ in targets}
+    levels: dict[effects.Milestone, tuple[float | str, ...]] = {
+        milestone: effects.levels_of(curves[0], milestone) for milestone, _ in targets
+    }
     classes = range(curves[0].sizes["class"])
-    found = {m: [effects.log_times(c, m, levels[m], classes) for c in curves] for m, _ in targets}
+    found = [effects.log_times(c, levels, classes) for c in curves]
     for k, label in enumerate(curves[0]["class"].values):
         for milestone, target in targets:
             for i, level in enumerate(levels[milestone]):
-                points = [times[i][k] for times in found[milestone]]
+                points = [times[milestone][i][k] for times in found]
                 # A size in the middle weighs nothing, and nothing times a time never reached is no number.
                 with np.errstate(invalid="ignore"):
                     slope = sum(w * p.high for w, p in zip(weights, points, strict=True))

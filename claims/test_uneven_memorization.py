@@ -49,12 +49,8 @@ def judge(case: Case, data: Mapping[str, xr.Dataset]) -> Sequence[Effect]:
     stochastic = "seed" in curves.dims
     judged: list[Effect] = []
     lows, highs = (effects.levels_of(curves, milestone) for milestone in ("gen", "mem"))
-    times = zip(
-        effects.log_times(curves, "gen", lows, (behind,)),
-        effects.log_times(curves, "mem", highs, (ahead,)),
-        strict=True,
-    )
-    for low, high, ((learned,), (memorized,)) in zip(lows, highs, times, strict=True):
+    found = effects.log_times(curves, {"gen": lows, "mem": highs}, (behind, ahead))
+    for low, high, (learned, _), (_, memorized) in zip(lows, highs, found["gen"], found["mem"], strict=True):
         interval = " to ".join(f"{np.exp(np.median(t.high)):.3g}" for t in (memorized, learned))
         judged.append(
             effects.effect(

@@ -124,7 +124,7 @@ class Pairs:
             levels = levels_of(one, milestone)
             chosen = levels[len(levels) // 2] if level is None else level
             # The upper limit: +inf where the run ended before.
-            (found,) = log_times(one, milestone, (chosen,), range(e.mixture.n_classes))
+            (found,) = log_times(one, {milestone: (chosen,)}, range(e.mixture.n_classes))[milestone]
             times = [time.high for time in found]
             words = [str(c) for c in e.mixture.classes]
             for i, j in itertools.combinations(range(len(words)), 2):
