@@ -101,8 +101,8 @@ def test_kernels_of_several_problems_are_those_of_each(count, centroids):
         gram = scale * centroids * np.eye(count) if count > 1 else [[scale]]
         mixture = GaussianMixture(np.full(count, 1 / count), variances, (0.3, 0.7), gram)
         rule = ThetaRule(log2_points=6)
-        its = RandomFeatures(psi_p=3 * scale, psi_n=psi_n, diffusion_time=0.1)
-        members.append(equations(mixture, its, rule=rule))
+        model = RandomFeatures(psi_p=3 * scale, psi_n=psi_n, diffusion_time=0.1)
+        members.append(equations(mixture, model, rule=rule))
     states = [solve_off_axis(one, Z)[0] for one in members]
     stack = Stack(members, Z.size)
     state = stack.state(
