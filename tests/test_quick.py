@@ -33,7 +33,14 @@ def test_recorded_files_are_read_alike(path):
     found = tree_of(groups_of(path))
     xr.testing.assert_identical(found, expected)
     for a, b in zip(found.subtree, expected.subtree, strict=True):
-        assert {n: v.dtype for n, v in a.variables.items()} == {n: v.dtype for n, v in b.variables.items()}
+        assert {n: v.dtype for n, v in a.variables.items()} == {
+            n: dtype_of(v) for n, v in b.variables.items()
+        }
+
+
+def dtype_of(variable):
+    """Words of any length are objects to xarray."""
+    return variable.values.astype(str).dtype if variable.dtype == object else variable.dtype
 
 
 def test_what_the_quick_reader_cannot_is_read_by_the_library(tmp_path, monkeypatch):

@@ -149,18 +149,21 @@ def test_the_record_holds_planted_errors_at_their_sizes(recorded):
 def test_a_part_of_the_record_is_made_again(recorded, size):
     """The first seeds agree with the mean over all, within the scatter of seeds."""
     claim = score_errors.find_claim(score_errors.CLAIM)
-    case = next(c for c in claim.cases if c.name == score_errors.DECIDING)
+    case = claim.case(f"{score_errors.DECIDING}{score_errors.ALL_WEIGHTS}")
     weights = list(score_errors.WEIGHTS)
     experiments = [case.experiments[f"weight={w:g}"] for w in weights]
     kind = "mirror" if size else "exact"
-    run = score_errors.Run(case=case.name, kind=kind, size=size)
+    run = score_errors.Run(case=score_errors.DECIDING, kind=kind, size=size)
     plan = score_errors.Plan(runs=(run,), seeds=(0, 1), n_points=150)
     again = score_errors.measure(run, plan, experiments, weights)["log_time"]
     chosen = (recorded["kind"].values == kind) & (recorded["size"].values == size)
-    chosen &= recorded["case"].values == case.name
+    chosen &= recorded["case"].values == score_errors.DECIDING
     old = recorded["log_time"].isel(run=int(np.flatnonzero(chosen)[0]))
-    old = old.transpose("weight", "reading", "seed", "class").values[:, :, :2]
-    np.testing.assert_allclose(again, old, atol=1e-3)
+    old = old.transpose("weight", "reading", "seed", "class").values
+    # The points of the record were drawn in another order, of the same law.
+    off = again.mean(axis=2) - old.mean(axis=2)
+    error = old.std(axis=2, ddof=1) * np.sqrt(1 / 2 + 1 / old.shape[2])
+    assert (np.abs(off) <= 4 * error + 1e-3).all()
 
 
 def test_the_page_says_what_was_measured(recorded):

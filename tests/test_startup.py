@@ -16,20 +16,6 @@ UNNEEDED = (
 )
 
 
-#: What takes half a second to import, and few solves need.
-STATISTICS = ("scipy.stats", "scipy.ndimage", "scipy.integrate")
-
-
-def test_learning_curves_are_solved_without_the_statistics_of_scipy():
-    code = (
-        "import sys, pytest; pytest.main(['-q', 'claims', '-k', 'theory and variance-order and ratio-2']); "
-        f"print('imported', [m for m in {STATISTICS} if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "passed" in done.stdout
-    assert done.stdout.splitlines()[-1] == "imported []"
-
-
 def test_claims_import_nothing_that_they_do_not_need():
     code = (
         "import sys, pytest; pytest.main(['-q', 'claims/test_two_phases.py', '-k', 'ratio-2-theory']); "

@@ -9,7 +9,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
@@ -182,6 +181,8 @@ def theta_nodes(covariance: Floats, rule: ThetaRule, widths: Floats | None = Non
         few = (2 * rule.radius / spacings).prod() <= REMEMBERED
         grid, weight = (_remembered if few else _weighted)(tuple(spacings.tolist()), rule.radius)
     else:
+        from scipy.stats import qmc  # takes longer to import than most mixtures to solve; few need it
+
         sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(0))
         # The first coordinates of Sobol points are the most even: they go to the widest directions.
         half = ndtri(sobol.random_base2(rule.log2_points))[:, ::-1]
