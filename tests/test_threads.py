@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
-from diffclaims import theory, threads
+from diffclaims import threads
 from diffclaims.api.claim import chosen_claims
 from diffclaims.subjects.contract import PROBE
 from diffclaims.subjects.theory import Theory
@@ -66,18 +67,24 @@ def test_one_thread_inside_and_as_many_as_before_afterwards():
         assert most() == 2
 
 
-@pytest.mark.parametrize("method", ["learning_curves", "speciation", "spectrum"])
-def test_the_theory_answers_on_one_thread(method, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "solver"),
+    [
+        ("learning_curves", "diffclaims.theory.together.losses"),
+        # Imported by the subject's module under its own name.
+        ("speciation", "diffclaims.subjects.theory.speciation"),
+        ("spectrum", "diffclaims.subjects.theory.theory.spectrum"),
+    ],
+)
+def test_the_theory_answers_on_one_thread(method, solver, monkeypatch):
     seen = []
-    # `speciation` is imported by the subject's module under its own name.
-    where = "diffclaims.subjects.theory." + ("" if method == "speciation" else "theory.")
-    found = getattr(theory, method)
+    found = pkgutil.resolve_name(solver)
 
     def watched(*args, **kwargs):
         seen.append(most())
         return found(*args, **kwargs)
 
-    monkeypatch.setattr(where + method, watched)
+    monkeypatch.setattr(solver, watched)
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         getattr(Theory(), method)(PROBE, *([[0.1, 1.0]] if method == "speciation" else []))
     assert set(seen) == {1}
