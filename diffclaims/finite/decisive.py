@@ -50,9 +50,10 @@ def direction(start: float, factors: Floats, noises: Floats) -> Floats:
     The start has the standard deviation `start`.
     """
     # Logarithms, for the factors of many steps multiply up.
-    after = np.concatenate([np.cumsum(np.log(np.abs(factors))[::-1])[::-1], [0.0]])
+    tiny = np.finfo(float).tiny
+    after = np.concatenate([np.cumsum(np.log(np.maximum(np.abs(factors), tiny))[::-1])[::-1], [0.0]])
     sizes = np.concatenate([[start], noises])
-    logs = np.log(np.maximum(sizes, np.finfo(float).tiny)) + after
+    logs = np.log(np.maximum(sizes, tiny)) + after
     weights = np.exp(logs - logs.max())
     return np.asarray(weights / np.linalg.norm(weights))
 

@@ -292,8 +292,16 @@ def _step(y: Floats, score: Score, t: float, down: float, normal: Floats) -> Flo
     """
     upper, lower, between = -np.expm1(-2 * t), -np.expm1(-2 * down), -np.expm1(-2 * (t - down))
     from_clean = np.exp(t - down) * between / upper
-    found = score(y.reshape(-1, y.shape[-1])).reshape(y.shape)
-    y = (np.exp(down - t) * lower / upper + from_clean) * y + upper * from_clean * found
+    flat = y.reshape(-1, y.shape[-1])
+    found = score(flat)
+    if np.shape(found) != flat.shape:
+        raise InvalidInput.of(
+            "score",
+            np.shape(found),
+            f"answer points {flat.shape} by as many vectors",
+            "return one for each point",
+        )
+    y = (np.exp(down - t) * lower / upper + from_clean) * y + upper * from_clean * found.reshape(y.shape)
     y += np.sqrt(between * lower / upper) * normal
     if not np.isfinite(y).all():
         raise SolveFailed(

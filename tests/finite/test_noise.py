@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from diffclaims import finite
+from diffclaims.errors import InvalidInput
 from diffclaims.finite.decisive import direction, growth, turned
 from diffclaims.finite.draw import realize
 from diffclaims.finite.noise import Noise
@@ -123,3 +124,18 @@ def test_no_mean_moves(turns):
 def test_means_scatter_less(turns):
     plain, sobol = (float(t.var("seed", ddof=1).mean()) for t in turns)
     assert sobol < plain / 3
+
+
+@pytest.mark.parametrize("wrong", [lambda y: y.T, lambda y: y[:-1], lambda y: 0.0])
+def test_a_score_that_answers_in_another_shape_is_refused(wrong):
+    model = RandomFeatures(psi_p=4, psi_n=4, diffusion_time=0.05)
+    with pytest.raises(InvalidInput, match=r"score = .*as many vectors"):
+        finite.speciation(
+            (OPPOSITE, model),
+            [0.5],
+            n_dims=16,
+            seeds=1,
+            n_points=4,
+            n_steps=2,
+            score=lambda draw, model: wrong,
+        )
