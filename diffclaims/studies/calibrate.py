@@ -37,6 +37,7 @@ from diffclaims.studies.power_tables import render, too_often
 from diffclaims.studies.record import changed_settings
 from diffclaims.subjects import registry
 from diffclaims.subjects.finite import SUBJECT, FiniteSubject
+from diffclaims.subjects.memo import identity
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 from diffclaims.terminal import tell
 
@@ -78,7 +79,7 @@ class Pool(Wrapper):
         self.asked = subject
         self.one = dataclasses.replace(subject, seeds=1, speciation_seeds=1)
         self.folder = folder
-        self._known: dict[tuple[Kind, str, bytes], tuple[xr.Dataset, float, bool]] = {}
+        self._known: dict[tuple[object, ...], tuple[xr.Dataset, float, bool]] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -88,7 +89,7 @@ class Pool(Wrapper):
 
     def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
         """As recorded, or as measured; `seconds` grows by the processor time of one seed."""
-        key = (kind, experiment.key, np.asarray(times, dtype=np.float64).tobytes())
+        key = (kind, identity(experiment), np.asarray(times, dtype=np.float64).tobytes())
         if key not in self._known:
             self._known[key] = self._find(kind, experiment, ask, times)
         found, seconds, recorded = self._known[key]

@@ -15,6 +15,14 @@ from diffclaims.problem.experiment import Experiment
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
 
+def identity(experiment: Experiment) -> tuple[object, ...]:
+    """What tells an experiment from every other in one process.
+
+    Two callables may share a name, so that the key of an experiment does not tell them apart.
+    """
+    return experiment.key, experiment.model.activation
+
+
 class Memo(Wrapper):
     """Remember what a subject answered; refusals (`NotMeasured`) as well.
 
@@ -32,8 +40,7 @@ class Memo(Wrapper):
     def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
         """As the subject's, which is asked once."""
         grid = np.asarray(times, dtype=np.float64)
-        # Two callables may share a name, so that the key of an experiment does not tell them apart.
-        key = (kind, experiment.key, experiment.model.activation, grid.shape, grid.tobytes())
+        key = (kind, identity(experiment), grid.shape, grid.tobytes())
         if key not in self._answers:
             try:
                 self._answers[key] = ask(experiment)

@@ -157,7 +157,6 @@ def _read(
         if milestone == "best":
             found[milestone] = _best(x, np.broadcast_to(test, (len(some), *test.shape)), accuracy)
         else:
-            found[milestone] = (test, None)  # in the order in which they were asked
             crossed.append(milestone)
     if not crossed:
         return found
@@ -183,7 +182,7 @@ def _read(
         bound = _bound(at, error / np.maximum(np.abs(slope), 1e-300), np.stack([half for half, _ in other]))
         bounds = list(np.split(bound, ends))
     found.update(zip(crossed, zip(np.split(at, ends), bounds, strict=True), strict=True))
-    return found
+    return {milestone: found[milestone] for milestone in levels}
 
 
 def _best(x: Floats, test: Floats, accuracy: float | None) -> tuple[Floats, Floats | None]:

@@ -25,6 +25,7 @@ from diffclaims.api.verdict import Verdict
 from diffclaims.errors import DiffclaimsError, InvalidInput, NotMeasured, SolveFailed
 from diffclaims.problem.experiment import Experiment
 from diffclaims.studies.maps.plan import Plan
+from diffclaims.subjects.memo import identity
 from diffclaims.subjects.theory import Theory
 from diffclaims.subjects.wrapper import Ask, Kind, Wrapper
 
@@ -142,21 +143,16 @@ class Asked(Wrapper):
     def __init__(self, subject: Theory, experiments: Sequence[Experiment]) -> None:
         super().__init__(subject)
         found = subject.several_learning_curves(experiments)
-        self._known = {_name(one): answer for one, answer in zip(experiments, found, strict=True)}
+        self._known = {identity(one): answer for one, answer in zip(experiments, found, strict=True)}
 
     def answer(self, kind: Kind, experiment: Experiment, ask: Ask, times: ArrayLike = ()) -> xr.Dataset:
         """As the subject's."""
-        known = self._known.get(_name(experiment)) if kind == "curves" else None
+        known = self._known.get(identity(experiment)) if kind == "curves" else None
         if known is None:
             return ask(experiment)
         if isinstance(known, DiffclaimsError):
             raise known
         return known
-
-
-def _name(experiment: Experiment) -> tuple[object, ...]:
-    # Two callables may share a name, so that the key of an experiment does not tell them apart.
-    return experiment.key, experiment.model.activation
 
 
 def find_boundaries(
