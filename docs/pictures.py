@@ -110,8 +110,9 @@ plots.save(frame.figure, IMAGES / "unet-by-weight.png")
 # A rare class at two weights: each effect by seed, and what the verdict rule knows after so many seeds.
 subject = Recorded("unet-rare", ROOT / "baselines" / "unet" / "recorded" / "rare")
 claim = next(c for c in load_claims(ROOT / "claims") if c.id == "minority-speciation")
-(case,) = claim.select(subject.experiments())
-effects = claim.run(subject, case).verdict.effects
+# A case for each sentence of the claim.
+cases = claim.select(subject.experiments())
+effects = [effect for case in cases for effect in claim.run(subject, case).verdict.effects]
 figure, (left, right) = pyplot.subplots(1, 2, figsize=(11.0, 3.8), layout="constrained")
 for row, (effect, color) in enumerate(zip(effects, COLORS, strict=False)):
     samples = np.array(effect.samples)
