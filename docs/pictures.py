@@ -1,5 +1,9 @@
-"""Draw the pictures of README.md and docs anew: `python docs/pictures.py`, from a checkout with the extra `plot`."""
+"""Draw the pictures of README.md and docs anew: `python docs/pictures.py`, from a checkout with the extra `plot`.
 
+`python docs/pictures.py FOLDER` draws them there.
+"""
+
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,8 @@ from diffclaims.subjects.recorded import Recorded
 from diffclaims.unet import results
 
 ROOT = Path(__file__).parents[1]
-IMAGES = ROOT / "docs" / "img"
+IMAGES = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "img"
+IMAGES.mkdir(parents=True, exist_ok=True)
 
 # Learning curves: the canonical case of variance-order, theory and the recorded finite-size runs.
 claim = next(c for c in load_claims(ROOT / "claims") if c.id == "variance-order")
@@ -33,6 +38,9 @@ plots.save(frame.figure, IMAGES / "learning-curves.png")
 
 for path in sorted((ROOT / "baselines" / "maps").glob("*.nc")):
     main(["plot", str(path), "--out", str(IMAGES / f"map-{path.stem}.png")])
+
+for name in ("error-rates", "shares"):
+    main(["plot", str(ROOT / "baselines" / f"{name}.nc"), "--out", str(IMAGES / f"{name}.png")])
 
 # Finite size against theory: one panel a case.
 figure, panels = pyplot.subplots(2, 2, figsize=(9.0, 6.6), layout="constrained", sharex=True)
