@@ -77,7 +77,9 @@ _BUILT_IN = (
 )
 
 
-def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Entry]:
+def registered(
+    baselines: Path | None = None, extra: Sequence[str] = (), shipped: Path | None = None
+) -> dict[str, Entry]:
     """Return every known subject by name, in the order of the grid's columns.
 
     Parameters
@@ -87,6 +89,8 @@ def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict
     extra : sequence of str
         Names from the command line; those of the form ``package.module:OBJECT`` or ``runs:FOLDER`` are added
         under that name.
+    shipped : path, optional
+        The package's baselines: their recordings are used where `baselines` has none of that name.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict
     entries: dict[str, Entry] = {}
     for entry in _BUILT_IN:
         entries[entry.name] = entry
-        entries |= _recordings(entry, baselines)
+        entries |= _recordings(entry, shipped) | _recordings(entry, baselines)
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
         entries.setdefault(point.name, Entry(name=point.name, target=point.value))
     for name in extra:

@@ -59,24 +59,46 @@ class Session:
 
     @property
     def claims_dir(self) -> Path:
-        """Folder of the claim files of this run."""
-        from diffclaims.storage import paths as locate
-
+        """The project's own folder of claims, which may be absent; its baselines lie beside it."""
         named = str(self.config.getini(CLAIM_FILES))
         if named:
             base = self.config.inipath.parent if self.config.inipath else self.config.rootpath
             return (base / named).resolve()
-        return locate.claims_dir(self.config.rootpath)
+        return self.config.rootpath / "claims"
+
+    @property
+    def baselines_dir(self) -> Path:
+        """Folder of the project's own baselines, which may be absent."""
+        from diffclaims.storage import paths as locate
+
+        return locate.baselines_dir(self.claims_dir)
+
+    @property
+    def shipped(self) -> Path | None:
+        """The package's claims, whose baselines and lists stand in for its own subjects; None in a checkout of it.
+
+        There a baseline that was lost must be missed, whatever an older installation has.
+        """
+        from diffclaims.storage import paths as locate
+
+        at_home = locate.checkout_claims_dir(self.claims_dir.parent) is not None
+        return None if at_home else locate.claims_dir()
+
+    @property
+    def _shipped_baselines(self) -> Path | None:
+        from diffclaims.storage import paths as locate
+
+        return locate.baselines_dir(self.shipped) if self.shipped else None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All subjects."""
         if self._columns is None:
-            from diffclaims.storage import paths as locate
             from diffclaims.suite.loading import columns
 
             self._columns = columns(
-                baselines_dir=locate.baselines_dir(self.claims_dir),
+                baselines_dir=self.baselines_dir,
+                shipped=self._shipped_baselines,
                 subjects=self.option("subject"),
                 live=self.option("live"),
             )
@@ -89,7 +111,8 @@ class Session:
             from diffclaims.suite.runner import Runner
 
             self._runner = Runner(
-                claims_dir=self.claims_dir,
+                baselines_dir=self.baselines_dir,
+                shipped=self._shipped_baselines,
                 mode=self.option("baselines"),
                 strict=self.option("strict_claims"),
                 obtained=self.config.invocation_params.dir / ".diffclaims" / "obtained",
@@ -97,18 +120,26 @@ class Session:
         return self._runner
 
     def claims(self) -> list[Claim]:
-        """All claims of the folder, whatever was selected, and those that were collected elsewhere."""
-        from diffclaims.api.claim import load_claims
+        """All claims of the folder, whatever was selected, and those that were collected elsewhere.
 
-        found = {c.id: c for c in load_claims(self.claims_dir)}
+        Of the package's folder where the project has none, and names none.
+        """
+        from diffclaims.api.claim import load_claims
+        from diffclaims.storage import paths as locate
+
+        own = self.config.getini(CLAIM_FILES) or locate.holds_claims(self.claims_dir)
+        found = {c.id: c for c in load_claims(self.claims_dir if own else None)}
         return list((found | {k: c for k, c in self.collected.items() if k not in found}).values())
 
     def failures(self, column: Column) -> dict[str, str]:
-        """Return the expected failures of a subject, by ``claim[case]``."""
-        from diffclaims.suite.expected import expected_failures
+        """Return the expected failures of a subject, by ``claim[case]``: the project's, or else the package's."""
+        from diffclaims.suite.expected import expected_failures, list_of
 
         if column.name not in self._failures:
-            self._failures[column.name] = expected_failures(self.claims_dir, column.name)
+            folder = self.claims_dir
+            if column.own and self.shipped and not list_of(folder, column.name).is_file():
+                folder = self.shipped
+            self._failures[column.name] = expected_failures(folder, column.name)
         return self._failures[column.name]
 
     def explores(self, claim: Claim, column: Column) -> bool:
@@ -133,6 +164,11 @@ class Session:
                 "baselines, and looks at what changed; unset CI to record them here"
             )
         try:
+            if mode == "update":
+                from diffclaims.storage import paths as locate
+
+                fix = f"run in a project of yours, or set {CLAIM_FILES} to its folder of claims"
+                locate.check_own(self.baselines_dir, fix)
             if self.option("claims_report"):
                 from diffclaims.suite.report import paths_of
 

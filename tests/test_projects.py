@@ -1,0 +1,133 @@
+"""A project of somebody else's: its own folder `claims`, the package installed, and no setting."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from diffclaims.errors import BaselineError
+from diffclaims.storage import paths as locate
+from diffclaims.suite.session import CLAIM_FILES
+from tests.conftest import ROOT
+from tests.test_plugin import usage_error
+
+TOY = "--subject=toy:SUBJECT"
+UPDATE = "--baselines=update"
+
+
+@pytest.fixture
+def project(suite):
+    """The example as a project that says nothing of where its claims are; returns what runs pytest there."""
+    (suite.path / "claims").mkdir()
+    (suite.path / "statements" / "test_order.py").rename(suite.path / "claims" / "test_order.py")
+    shutil.rmtree(suite.path / "statements")
+    suite.pytester.makeini("[pytest]\nfilterwarnings = error\n")
+
+    def run(*words, subprocess=False):
+        call = suite.pytester.runpytest_subprocess if subprocess else suite.pytester.runpytest_inprocess
+        return call(*suite.plugin, "-p", "no:cacheprovider", *words)
+
+    run.path = suite.path
+    return run
+
+
+@pytest.fixture
+def installed(project, monkeypatch):
+    """The package as pip puts it there, with one of its claims and what was recorded of it; its folder."""
+    package = project.path / "venv" / "site-packages" / "diffclaims"
+    shutil.copytree(ROOT / "diffclaims", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "claims").mkdir()
+    for name in ("__init__.py", "test_spectrum.py"):
+        shutil.copy(ROOT / "claims" / name, package / "claims")
+    shutil.copytree(ROOT / "baselines" / "theory" / "spectrum", package / "baselines" / "theory" / "spectrum")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), str(project.path)]))
+    return package
+
+
+def files(folder):
+    return {str(p.relative_to(folder)) for p in folder.rglob("*.nc")}
+
+
+def test_baselines_lie_beside_the_projects_claims(project):
+    before = files(ROOT / "baselines")
+    result = project("claims", TOY)
+    result.stdout.fnmatch_lines(["*no baselines are kept for toy in baselines: nothing was compared*"])
+    project("claims", TOY, UPDATE).assert_outcomes(passed=5)
+    assert "order/ratio-2.nc" in files(project.path / "baselines" / "toy")
+    assert files(ROOT / "baselines") == before
+    project("claims", TOY).assert_outcomes(passed=5)
+    toy = project.path / "toy.py"
+    toy.write_text(toy.read_text().replace("FLOOR = 0.25", "FLOOR = 0.3"))
+    result = project("claims", TOY, subprocess=True)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["differs from baselines/toy/order/ratio-2.nc *"])
+
+
+def test_the_claims_of_an_installed_package(project, installed):
+    """They are compared with what the package recorded, and recorded in the project."""
+    words = ["--pyargs", "diffclaims.claims", "--subject=theory"]
+    project(*words, subprocess=True).assert_outcomes(passed=9)
+    before = files(installed)
+    lost = next((installed / "baselines").rglob("*.nc"))
+    lost.rename(lost.with_suffix(".lost"))
+    result = project(*words, subprocess=True)
+    result.assert_outcomes(passed=8, failed=1)
+    result.stdout.fnmatch_lines([f"baselines/theory/spectrum/{lost.name} is missing"])
+    project(*words, UPDATE, subprocess=True).assert_outcomes(passed=9)
+    assert len(files(project.path / "baselines" / "theory")) == 9
+    assert files(installed) == before - {str(lost.relative_to(installed))}
+    project(*words, subprocess=True).assert_outcomes(passed=9)
+
+
+def test_nothing_is_recorded_into_an_installed_package(project, installed):
+    claims = installed / "claims"
+    words = ["--subject=theory", UPDATE, f"{claims}/test_spectrum.py"]
+    result = project("-c", os.devnull, f"--rootdir={installed}", *words, subprocess=True)
+    usage_error(result, f"{installed / 'baselines'}*lies in an installed package*set {CLAIM_FILES}")
+    project.path.joinpath("pytest.ini").write_text(f"[pytest]\n{CLAIM_FILES} = {claims}\n")
+    result = project(*words, subprocess=True)
+    usage_error(result, f"{installed / 'baselines'}*lies in an installed package*set {CLAIM_FILES}")
+
+
+def test_a_checkout_is_recorded_in_itself(tmp_path):
+    locate.check_own(ROOT / "baselines", "")
+    locate.check_own(tmp_path / "baselines", "")
+    with pytest.raises(BaselineError, match="site-packages/other/baselines lies in an installed package"):
+        locate.check_own(tmp_path / "site-packages" / "other" / "baselines", "name another")
+
+
+def test_a_checkout_misses_its_baselines_whatever_the_package_has(project):
+    """A copy of this project at pytest's rootdir, and the package elsewhere."""
+    (project.path / "diffclaims").mkdir()
+    (project.path / "diffclaims" / "_version.py").touch()
+    (project.path / "claims" / "test_order.py").unlink()
+    shutil.copy(ROOT / "claims" / "test_spectrum.py", project.path / "claims")
+    project("claims", "--subject=theory").assert_outcomes(failed=9)
+    shutil.rmtree(project.path / "diffclaims")
+    project("claims", "--subject=theory").assert_outcomes(passed=9)
+
+
+def test_expected_failures_are_the_projects_own(project):
+    folder = project.path / "claims" / "expected_failures"
+    folder.mkdir()
+    names = ("ratio-2", "ratio-4", "swapped")
+    (folder / "backwards.txt").write_text("".join(f"order[{n}]  # it goes backwards\n" for n in names))
+    project("claims", "--subject=toy:BACKWARDS").assert_outcomes(xfailed=3, passed=2)
+    (folder / "backwards.txt").write_text("spectrum[there-is-none]  # no\n")
+    usage_error(project("claims", "--subject=toy:BACKWARDS"), "*backwards.txt: * names no claim and case")
+
+
+def test_all_claims_of_the_project_are_listed(project):
+    result = project("claims", "--list-claims", TOY)
+    result.stdout.fnmatch_lines(["order: *"])
+    result.stdout.no_fnmatch_line("two-phases: *")
+
+
+def test_a_folder_of_that_name_may_be_about_something_else(project):
+    (project.path / "claims" / "test_order.py").unlink()
+    (project.path / "claims" / "test_insurance.py").write_text("raise ValueError('is never imported')\n")
+    result = project("--list-claims", TOY)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["two-phases: *"])
