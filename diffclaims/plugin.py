@@ -237,7 +237,8 @@ class _Collector:
         if report.when == "call" and report.user_properties:
             row = _row_of(report)
             if row is not None:
-                self.session.add(row, getattr(report, "worker_id", ""))
+                file = self.session.config.rootpath / report.location[0]
+                self.session.add(row, getattr(report, "worker_id", ""), file)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -11,6 +12,7 @@ from diffclaims.errors import BaselineError
 from diffclaims.storage import paths as locate
 from diffclaims.suite.session import CLAIM_FILES
 from tests.conftest import ROOT
+from tests.test_guest import grid_of
 from tests.test_plugin import usage_error
 
 TOY = "--subject=toy:SUBJECT"
@@ -131,3 +133,24 @@ def test_a_folder_of_that_name_may_be_about_something_else(project):
     result = project("--list-claims", TOY)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["two-phases: *"])
+
+
+@pytest.mark.parametrize("importable", [True, False], ids=["read-again", "by-rows"])
+def test_the_grid_shows_what_only_workers_know(project, importable):
+    """Of claims in a folder of another name the process that prints the grid collects none."""
+    pytest.importorskip("xdist")
+    (project.path / "claims").rename(project.path / "statements")
+    if not importable:  # what pytest puts on the path of the workers it does not put on that of this process
+        (project.path / "statements" / "beside.py").touch()
+        file = project.path / "statements" / "test_order.py"
+        file.write_text(file.read_text().replace("import numpy", "import beside\nimport numpy", 1))
+    alone = grid_of(project("statements", TOY))
+    result = project("statements", TOY, "-n", "2", "--claims-report=out", subprocess=True)
+    result.assert_outcomes(passed=5)
+    assert "holds" in alone
+    shown = grid_of(result)
+    assert shown == alone if importable else "order" in shown and "+0.693 in ratio-2" in shown
+    assert result.stdout.str().count("was imported by the workers, and not here") == (not importable)
+    told = json.loads((project.path / "out.json").read_text())
+    assert bool(told["claims"]["order"]["says"]) is importable
+    assert sum(v["claim"] == "order" and v["outcome"] == "holds" for v in told["verdicts"]) == 2

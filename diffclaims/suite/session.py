@@ -40,6 +40,9 @@ class Session:
     files: set[Path] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     _rows: dict[tuple[str, str, str], dict[str, Row]] = field(default_factory=dict)
+    #: Files of the claims that have rows: those that workers collected are known by them alone.
+    _sources: dict[str, Path] = field(default_factory=dict)
+    _of_workers: dict[str, Claim] = field(default_factory=dict)
     _columns: tuple[Column, ...] | None = None
     _runner: Runner | None = None
     _failures: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -49,8 +52,9 @@ class Session:
         """What came out of each case and subject; where several workers ran it, the worst."""
         return [max(by.values(), key=lambda row: _WORSE.index(row.status)) for by in self._rows.values()]
 
-    def add(self, row: Row, worker: str) -> None:
+    def add(self, row: Row, worker: str, file: Path) -> None:
         """Take in what one worker, or this process, found; a rerun replaces what it found before."""
+        self._sources[row.claim] = file
         self._rows.setdefault((row.claim, row.case, row.subject), {})[worker] = row
 
     def option(self, name: str) -> Any:
@@ -129,7 +133,33 @@ class Session:
 
         own = self.config.getini(CLAIM_FILES) or locate.holds_claims(self.claims_dir)
         found = {c.id: c for c in load_claims(self.claims_dir if own else None)}
-        return list((found | {k: c for k, c in self.collected.items() if k not in found}).values())
+        found |= {k: c for k, c in self.collected.items() if k not in found}
+        for name, file in self._sources.items():
+            if name not in found:
+                if name not in self._of_workers:
+                    self._of_workers[name] = self._claim(name, file)
+                found[name] = self._of_workers[name]
+        return list(found.values())
+
+    def _claim(self, name: str, file: Path) -> Claim:
+        """A claim that only workers know; without its words and cases where its file cannot be imported here."""
+        from diffclaims.api.claim import Claim, load_claim
+
+        try:
+            claim = load_claim(file)
+            if claim.id == name:
+                return claim
+        except Exception as error:  # whatever a file of somebody else's does, its verdicts are shown
+            self.notes.append(f"{file} was imported by the workers, and not here: {error!r}")
+        return Claim(
+            id=name,
+            says="",
+            source="",
+            cases=(),
+            measures=frozenset({"learning_curves"}),
+            measure=lambda *_: {},
+            judge=lambda *_: [],
+        )
 
     def failures(self, column: Column) -> dict[str, str]:
         """Return the expected failures of a subject, by ``claim[case]``: the project's, or else the package's."""
