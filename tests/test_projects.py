@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from diffclaims.errors import BaselineError
+from diffclaims.errors import BaselineError, InvalidInput
+from diffclaims.extras import object_of
 from diffclaims.storage import paths as locate
 from diffclaims.suite.session import CLAIM_FILES
 from tests.conftest import ROOT
@@ -31,7 +34,7 @@ def project(suite):
         call = suite.pytester.runpytest_subprocess if subprocess else suite.pytester.runpytest_inprocess
         return call(*suite.plugin, "-p", "no:cacheprovider", *words)
 
-    run.path = suite.path
+    run.path, run.plugin = suite.path, suite.plugin
     return run
 
 
@@ -154,3 +157,34 @@ def test_the_grid_shows_what_only_workers_know(project, importable):
     told = json.loads((project.path / "out.json").read_text())
     assert bool(told["claims"]["order"]["says"]) is importable
     assert sum(v["claim"] == "order" and v["outcome"] == "holds" for v in told["verdicts"]) == 2
+
+
+@pytest.mark.parametrize("words", [["claims"], ["claims", "-n", "1"]], ids=["here", "worker"])
+def test_a_subject_in_the_current_folder_is_found(project, monkeypatch, words):
+    """The command `pytest` leaves that folder out of Python's path, unlike `python -m pytest`."""
+    if "-n" in words:
+        pytest.importorskip("xdist")
+    (project.path / "toy.py").rename(project.path / "here.py")
+    command = "import sys; sys.path.remove(''); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(project.path)
+    argv = [sys.executable, "-c", command, *project.plugin, "-p", "no:cacheprovider", *words]
+    done = subprocess.run([*argv, "--subject=here:SUBJECT"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
+
+
+def test_the_current_folder_hides_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("there_is_one", "json"):
+        (tmp_path / f"{name}.py").write_text("import neighbour\nX = 1\n")
+    before = list(sys.path)
+    with pytest.raises(InvalidInput, match="'nowhere' was found, on Python's path or in the current folder"):
+        object_of("subject", "nowhere:X")
+    assert sys.path == before
+    with pytest.raises(InvalidInput, match="no module 'neighbour' was found"):
+        object_of("subject", "there_is_one:X")
+    (tmp_path / "neighbour.py").touch()
+    assert object_of("subject", "there_is_one:X") == 1
+    assert object_of("subject", "json:loads") is json.loads
