@@ -133,7 +133,7 @@ def columns(
         options = f" --subject {shlex.quote(entry.name)}" if ":" in entry.name else ""
         if entry.name in alive:
             options = f" --live {shlex.quote(entry.name)}{options}"
-        own = entry.target.startswith("diffclaims.subjects.") or entry.recordings is not None
+        own = entry.target.startswith("diffclaims.subjects.") or bool(entry.recordings)
         column = Column(name=entry.name, title=entry.title, options=options, own=own)
         if named and entry.name not in named | alive:
             column.selected, column.reason = False, "not selected by --subject"
