@@ -10,9 +10,11 @@ import sys
 
 import pytest
 
+from diffclaims.cli import main
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.extras import object_of
 from diffclaims.storage import paths as locate
+from diffclaims.storage.netcdf import read_dataset
 from diffclaims.suite.session import CLAIM_FILES
 from tests.conftest import ROOT
 from tests.test_guest import grid_of
@@ -188,3 +190,33 @@ def test_the_current_folder_hides_nothing(tmp_path, monkeypatch):
     (tmp_path / "neighbour.py").touch()
     assert object_of("subject", "there_is_one:X") == 1
     assert object_of("subject", "json:loads") is json.loads
+
+
+def test_commands_take_the_claims_of_the_project(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.path)
+    monkeypatch.syspath_prepend(project.path)
+    before = files(ROOT / "baselines")
+    own = ["--claims", "claims", "--claim", "order"]
+    assert main(["mutants", *own, "--mutant", "constant", "--subject", "toy:SUBJECT"]) == 0
+    assert main(["record", "toy:SUBJECT", *own]) == 0
+    assert "order ratio-2: 1 measured" in capsys.readouterr().out
+    recorded = files(project.path / "baselines" / "toy" / "recorded")
+    assert recorded
+    assert files(ROOT / "baselines") == before
+    file = next((project.path / "baselines").rglob("*.nc"))
+    command = read_dataset(file).attrs["command"]
+    assert command == "diffclaims record toy:SUBJECT --claims claims --claim order"
+    assert main(["explain", "order", "--claims", "claims"]) == 0
+    assert "The class of higher variance is learned first." in capsys.readouterr().out
+    assert main(["explain", "two-phases", "--claims", "claims"]) == 0
+    assert main(["record", "toy:SUBJECT", "--claim", "order"]) == 2
+
+
+def test_recordings_go_into_no_installed_package(project, installed, monkeypatch):
+    words = ["record", "theory", "--claim", "spectrum"]
+    argv = [sys.executable, "-m", "diffclaims.cli", *words]
+    done = subprocess.run(argv, cwd=project.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"{installed / 'baselines'} lies in an installed package" in done.stderr
+    assert "--claims, or a folder for the recordings by --folder" in done.stderr
+    assert not (installed / "baselines" / "theory" / "recorded").exists()

@@ -100,7 +100,7 @@ def registered(
     entries: dict[str, Entry] = {}
     for entry in _BUILT_IN:
         entries[entry.name] = entry
-        entries |= _recordings(entry, [folder for folder in (baselines, shipped) if folder is not None])
+        entries |= _recordings(entry, [b for b in dict.fromkeys((baselines, shipped)) if b is not None])
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
         entries.setdefault(point.name, Entry(name=point.name, target=point.value))
     for name in extra:
@@ -170,8 +170,10 @@ def find(name: str, entries: dict[str, Entry]) -> Entry:
     )
 
 
-def subject_of(name: str, baselines: Path | None = None, *, live: bool = False) -> Subject:
-    """Return a subject by its registered name or as ``package.module:OBJECT``; as `find` and `load`.
+def subject_of(
+    name: str, baselines: Path | None = None, *, live: bool = False, shipped: Path | None = None
+) -> Subject:
+    """Return a subject by its registered name or as ``package.module:OBJECT``; as `registered`, `find` and `load`.
 
     Raises
     ------
@@ -179,7 +181,7 @@ def subject_of(name: str, baselines: Path | None = None, *, live: bool = False) 
         For an unknown subject, or one that cannot run here, with the reason.
     """
     try:
-        return load(find(name, registered(baselines, [name])), live=live)
+        return load(find(name, registered(baselines, [name], shipped)), live=live)
     except NotMeasured as error:
         raise InvalidInput.of("subject", name, "be able to run here", str(error)) from None
 
