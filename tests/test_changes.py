@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -82,3 +83,26 @@ def test_what_cannot_be_compared_is_said(folders, tmp_path, monkeypatch, capsys,
     monkeypatch.chdir(tmp_path)
     assert main(["diff", old, new]) == 2
     assert f"must {limit}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 200])
+def test_no_name_is_ever_shortened(folders, monkeypatch, capsys, width):
+    old, new = folders
+    long = "a-case-of-a-long-name-as-those-of-a-grid-of-experiments"
+    for i in range(4):
+        record(old, result(case=f"{long}-{i}"))
+        record(new, result(curves(0.01), case=f"{long}-{i}"))
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["diff", str(old), str(new)]) == 1
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for name in (*(f"toy/order/{long}-{i}.nc" for i in range(4)), "toy/order/gone.nc", "curves.test_loss"):
+        assert re.search(rf"(^|\s){re.escape(name)}($|\s|:)", out, re.MULTILINE), name
+    assert ("of what is allowed" in out) is (width > 120)
+    assert "50 times" in out
+
+
+def test_a_wide_terminal_has_a_table(folders, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    main(["diff", *map(str, folders)])
+    assert "of what is allowed" in capsys.readouterr().out
