@@ -71,8 +71,8 @@ def changes(old: Path, new: Path) -> list[Change]:
         raise InvalidInput.of(
             "old", str(old), "hold baselines (*.nc), or new do so", "name the folder baselines"
         )
-    found = [Change(path, "gone") for path in before - after]
-    found += [Change(path, "new") for path in after - before]
+    found = [Change(p, "gone", (Difference("file", f"in OLD only: {old / p}"),)) for p in before - after]
+    found += [Change(p, "new", (Difference("file", f"in NEW only: {new / p}"),)) for p in after - before]
     found += [c for path in before & after if (c := _change(path, old / path, new / path))]
     return sorted(found, key=lambda change: change.path)
 
@@ -88,10 +88,11 @@ def _change(path: Path, old: Path, new: Path) -> Change | None:
         before, after = baselines.read(old), baselines.read(new)
     except BaselineError as error:
         return Change(path, "unusable", (Difference("file", str(error)),))
-    beyond = compare(before, after)
+    only = (f"in OLD only: {old}", f"in NEW only: {new}")
+    beyond = compare(before, after, only=only)
     if beyond:
         return Change(path, "beyond", tuple(beyond))
-    within = compare(before, after, exactly=True)
+    within = compare(before, after, exactly=True, only=only)
     return Change(path, "within", tuple(within)) if within else None
 
 
@@ -175,7 +176,7 @@ def _filled(text: str, width: int, indent: str) -> str:
 
 def _rows(change: Change, most: int | None) -> list[tuple[str, str, str, str]]:
     """Lines of one file: its name in the first, what differs, the change, and that in units of what is allowed."""
-    rows = [(one.what, one.text, _times(one)) for one in change.differences[:most]] or [("", change.kind, "")]
+    rows = [(one.what, one.text, _times(one)) for one in change.differences[:most]]
     left = len(change.differences) - len(change.differences[:most])
     rows += [(f"... and {left} more (--all)", "", "")] if left else []
     return [("" if i else str(change.path), *row) for i, row in enumerate(rows)]
