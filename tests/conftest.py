@@ -14,7 +14,7 @@ from pathlib import Path
 import h5netcdf  # noqa: F401 compiled modules must not be imported first inside a nested run
 import numpy as np  # noqa: F401
 import pytest
-import rich.console  # noqa: F401
+import rich.console
 import rich.table  # noqa: F401
 import scipy.special  # noqa: F401
 import xarray as xr  # noqa: F401
