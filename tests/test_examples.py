@@ -30,6 +30,13 @@ def test_an_example_is_short_and_on_the_page(path):
     assert f"](img/example-{path.stem}.png)" in PAGE
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_numbers_of_an_example_do_not_depend_on_load(path):
+    """A budget below 1 lets the time that a machine takes decide which steps are measured."""
+    budgets = re.findall(r"budget=([\d.]+)", path.read_text(encoding="utf-8"))
+    assert [float(b) for b in budgets] == [1.0]
+
+
 def test_commands_of_the_page_name_examples():
     shown = re.findall(r"^ {4}python (docs/examples/\S+)", PAGE, re.MULTILINE)
     assert set(shown) == {f"docs/examples/{p.name}" for p in EXAMPLES}

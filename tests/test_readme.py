@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from diffclaims.cli import COMMANDS
@@ -23,6 +24,23 @@ def test_options_of_pytest_are_in_its_help(help_of_pytest):
 def test_commands_exist():
     shown = set(re.findall(r"`diffclaims ([a-z][a-z-]*)", COMMAND_PAGE))
     assert shown == set(COMMANDS)
+
+
+def test_commands_name_the_extras_that_they_need():
+    rows = re.findall(r"^\| `(?:diffclaims|python -m) ([\w.-]+).* \|(.*) \|$", COMMAND_PAGE, re.MULTILINE)
+    named = {command: set(re.findall(r"`(\w+)`", extra)) for command, extra in rows}
+    assert {command: extras for command, extras in named.items() if extras} == {
+        "advise": {"advise", "html"},
+        "denoiser": {"unet"},
+        "diffclaims.unet": {"unet"},
+        "map": {"map"},
+        "plot": {"plot"},
+        "report": {"html"},
+        "trial": {"unet"},
+        "trust": {"advise"},
+    }
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras) - set().union(*named.values()) == {"test", "fast", "docs", "dev"}
 
 
 def test_pictures_and_pages_exist():
