@@ -87,8 +87,8 @@ WORDS: Mapping[str, str] = {
     "return probability": "Probability that a U-turn ends in the class that it started from.",
     "safe window": "Training times at which every class is learned and none is memorized: when to stop. In "
     "the Monitor it ends earlier, when the first class is memorizing. It may not exist.",
-    "score": "The direction in which a noisy sample becomes more likely, the gradient of ln p: (x_0 as a "
-    "denoiser estimates it, minus the noisy sample)/sigma^2.",
+    "score": "The direction in which a noisy sample becomes more likely, the gradient of the logarithm of its "
+    "density: (x_0 as a denoiser estimates it, minus the noisy sample)/sigma^2.",
     "seed": "One repetition of a stochastic measurement, with its own random numbers.",
     "sigma": "Noise level: standard deviation of the noise in x_0 + sigma noise, in units of the data. At "
     "diffusion time t it is sqrt(exp(2t) - 1).",
