@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from diffclaims import (
     Case,
@@ -22,6 +23,8 @@ from diffclaims import (
     pairs,
     space,
 )
+
+Floats = NDArray[np.float64]
 
 MIXTURE = GaussianMixture([0.5, 0.5], [1.0, 0.5])
 
@@ -92,24 +95,42 @@ def _exponents(case: Case, data: Mapping[str, xr.Dataset]) -> list[Effect]:
         for milestone, target in targets:
             for i, level in enumerate(levels[milestone]):
                 points = [times[milestone][i][k] for times in found]
-                # A size in the middle weighs nothing, and nothing times a time never reached is no number.
-                with np.errstate(invalid="ignore"):
-                    slope = sum(w * p.high for w, p in zip(weights, points, strict=True))
+                low, high = _slope(weights, points)
                 error = sum(abs(w) * p.accuracy for w, p in zip(weights, points, strict=True))
-                # Never reached at some size: no exponent, as far outside as can be.
-                inside = np.where(np.isfinite(slope), EXPONENT_TOLERANCE - np.abs(slope - target), -np.inf)
-                exponents = ", ".join(f"{x:.3f}" for x in np.atleast_1d(slope))
+                exponents = ", ".join(
+                    f"{x:.3f}" if x == y else f"{x:.3f} to {y:.3f}" for x, y in zip(low, high, strict=True)
+                )
                 of = f"tau_{milestone}({label}) at {effects.shown(level)}"
                 name = f"{EXPONENT_TOLERANCE:g} - |exponent of {of} - {target:g}|"
                 judged.append(
                     effects.effect(
                         name,
-                        effects.LogTime(inside, inside, float(error)),
+                        effects.LogTime(*_inside(low, high, target), float(error)),
                         stochastic=stochastic,
                         detail=f"exponent {exponents}",
                     )
                 )
     return judged
+
+
+def _slope(weights: Floats, points: Sequence[effects.LogTime]) -> tuple[Floats, Floats]:
+    """Limits of the slope by seed; NaN where a size never reaches the time, infinite where one only bounds it."""
+    # A size in the middle weighs nothing, and nothing times a time beyond the end is no number.
+    used = [(w, p) for w, p in zip(weights, points, strict=True) if w]
+    with np.errstate(invalid="ignore"):
+        low = sum(w * (p.low if w > 0 else p.high) for w, p in used)
+        high = sum(w * (p.high if w > 0 else p.low) for w, p in used)
+    never = np.any([p.low == np.inf for _, p in used], axis=0)
+    return np.where(never, np.nan, low), np.where(never, np.nan, high)
+
+
+def _inside(low: Floats, high: Floats, target: float) -> tuple[Floats, Floats]:
+    """Limits of how far an exponent between these limits is inside its tolerance."""
+    near = np.maximum(0.0, np.maximum(low - target, target - high))
+    far = np.maximum(np.abs(low - target), np.abs(high - target))
+    # Never reached at some size: no exponent, as far outside as can be.
+    least, most = (np.where(np.isnan(off), -np.inf, EXPONENT_TOLERANCE - off) for off in (far, near))
+    return least, most
 
 
 def select(experiments: Mapping[str, Experiment]) -> Sequence[Case]:

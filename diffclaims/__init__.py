@@ -20,7 +20,19 @@ from diffclaims.errors import (
 )
 
 if TYPE_CHECKING:
-    from diffclaims import denoisers, theory  # type: ignore[attr-defined, unused-ignore]
+    from diffclaims import (  # type: ignore[attr-defined, unused-ignore]
+        denoisers,
+        finite,
+        memorization,
+        monitor,
+        plots,
+        provenance,
+        schema,
+        subjects,
+        theory,
+        times,
+        unet,
+    )
     from diffclaims.advice.compute import advise
     from diffclaims.api import effects, pairs, space
     from diffclaims.api.case import Case, CaseResult, Role
@@ -60,11 +72,20 @@ _LAZY = {
     "check_subject": "subjects.contract:check_subject",
     "denoisers": "denoisers:",
     "effects": "api.effects:",
+    "finite": "finite:",
     "learning_times": "times.learning:learning_times",
     "load_claims": "api.claim:load_claims",
+    "memorization": "memorization:",
+    "monitor": "monitor:",
     "pairs": "api.pairs:",
+    "plots": "plots:",
+    "provenance": "provenance:",
+    "schema": "schema:",
     "space": "api.space:",
+    "subjects": "subjects:",
     "theory": "theory:",
+    "times": "times:",
+    "unet": "unet:",
 }
 
 __all__ = [
@@ -97,11 +118,20 @@ __all__ = [
     "check_subject",
     "denoisers",
     "effects",
+    "finite",
     "learning_times",
     "load_claims",
+    "memorization",
+    "monitor",
     "pairs",
+    "plots",
+    "provenance",
+    "schema",
     "space",
+    "subjects",
     "theory",
+    "times",
+    "unet",
 ]
 
 

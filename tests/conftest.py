@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import h5netcdf  # noqa: F401 compiled modules must not be imported first inside a nested run
 import numpy as np  # noqa: F401
 import pytest
+import rich.console
 import rich.table  # noqa: F401
 import scipy.special  # noqa: F401
 import xarray as xr  # noqa: F401
@@ -30,11 +34,29 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 with contextlib.suppress(ImportError):
     import importlib_metadata  # type: ignore[import-not-found]  # noqa: F401
 
+# xarray asks dask of every array, and would import it anew in every nested run.
+with contextlib.suppress(ImportError):
+    import dask  # noqa: F401
+
 pytest_plugins = ["pytester"]
 collect_ignore = ["example"]
 
 EXAMPLE = Path(__file__).parent / "example"
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Give each file to one of several processes, so that what its tests share is made once."""
+    if config.getoption("numprocesses", default=None) and config.getoption("dist") == "no":
+        config.option.dist = "loadfile"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what was imported: much of it, and here to stay."""
+    gc.collect()
+    gc.freeze()
 
 
 class Suite:
@@ -66,6 +88,13 @@ class Suite:
         folder = self.path / "statements" / "expected_failures"
         folder.mkdir(exist_ok=True)
         (folder / f"{subject}.txt").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def help_of_pytest() -> str:
+    """What ``pytest --help`` prints in a checkout."""
+    words = [sys.executable, "-m", "pytest", "--help"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture

@@ -171,6 +171,32 @@ def test_the_message_names_value_limit_and_fix():
         grow()
 
 
+@pytest.mark.parametrize(
+    ("positional", "said"),
+    [(2, "missing a required argument: 'n_dims'"), (3, "too many positional arguments")],
+)
+def test_a_wrong_list_of_arguments_names_the_function_and_how_it_is_called(positional, said):
+    call = r"speciation\(mixture, diffusion_times, \*, n_dims, n_samples=16384, rng=0\)$"
+    with pytest.raises(TypeError, match=rf"^speciation: {said}; the call is {call}"):
+        diffclaims.theory.speciation(*[None] * positional)
+
+
+def test_a_wrong_list_of_arguments_of_a_method_shows_those_that_are_given():
+    class Tree:
+        @checked
+        def __init__(self, height: float) -> None:
+            self.height = height
+
+        @checked
+        def grow(self, by: float = 1.0) -> None:
+            self.height += by
+
+    with pytest.raises(TypeError, match=r"^Tree: missing a .*; the call is Tree\(height\)$"):
+        Tree()
+    with pytest.raises(TypeError, match=r"^Tree.grow: too many .*; the call is Tree.grow\(by=1.0\)$"):
+        Tree(1.0).grow(1, 2)
+
+
 def test_fields_of_a_dataclass_are_held_too():
     @dataclass(frozen=True)
     class Sized:

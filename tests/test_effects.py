@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +92,27 @@ def test_an_unreached_threshold_is_infinite():
     found = log_time(curves([1.0, 1.0]), "mem", 2.0, 0)
     assert np.isposinf(found.low).all()
     assert np.isposinf(found.high).all()
+
+
+@pytest.mark.parametrize("seeds", [0, 3])
+@pytest.mark.parametrize(
+    ("milestone", "level", "rate", "low"),
+    [
+        # A curve that ends after half a decay time of its gap; and one after two fifths of that of its loss.
+        ("mem", 0.5, 10 / (2 * TIMES[-1]), np.log(TIMES[-1])),
+        ("gen", 0.8, 0.4 / TIMES[-1], np.log(TIMES[-1])),
+        # The gap ends at 0.6 of the learnable loss, however long it lasts.
+        ("mem", 0.7, 1.0, np.inf),
+        # At a thousandth of a decay time the slope takes it to a hundredth in ten factors of e: as good as flat.
+        ("mem", 0.5, 0.01 / TIMES[-1], np.inf),
+    ],
+)
+def test_what_a_curve_nears_at_its_end_is_later_and_what_it_does_not_is_never(
+    milestone, level, rate, low, seeds
+):
+    found = log_time(curves([rate], seeds=seeds), milestone, level, 0)
+    np.testing.assert_allclose(found.low, low, rtol=1e-12)
+    assert np.all(found.high == np.inf)
 
 
 def test_a_dataset_may_state_times_of_its_own():
@@ -239,3 +262,49 @@ def test_no_exponent_is_as_far_outside_as_can_be_and_no_warning():
     verdict = Verdict(claim.judge(case, data))
     assert verdict.outcome is Outcome.FAILS
     assert verdict.worst.value == -np.inf
+
+
+def of_decays(last):
+    """`two-phases` on curves of which class 1 is memorized at 2.23 psi_n, or never, up to the time `last`."""
+    claim = next(c for c in load_claims(Path(__file__).parents[1] / "claims") if c.id == "two-phases")
+    case = next(c for c in claim.cases if c.name == "large-n-t-0.01")
+
+    def one(psi_n):
+        times = np.geomspace(1e-3, last, 281)
+        gap = np.stack([-np.expm1(-times / psi_n), -np.expm1(-times / (10 * psi_n))])
+        dims = ("class", "training_time")
+        dataset = xr.Dataset(
+            {
+                "test_loss": (dims, np.exp(-times) + np.zeros((2, 1))),
+                "train_loss": (dims, np.exp(-times) - 0.21 * gap),
+                "bayes_loss": ("class", [0.0, 0.0]),
+            },
+            coords={"class": [0, 1], "training_time": times},
+        )
+        return stamp(dataset, "curves", provenance(subject="analytic", accuracy=1e-6))
+
+    return list(claim.judge(case, {k: one(e.model.psi_n) for k, e in case.experiments.items()}))
+
+
+def test_an_exponent_of_curves_that_end_too_early_is_undecided():
+    long = Verdict(of_decays(1e8))
+    assert long.outcome is Outcome.HOLDS
+    early = of_decays(7e4)
+    undecided = [e for e in early if "measure further" in e.undecided]
+    # Class 1 meets the level of 0.2 at the two smaller sizes only.
+    assert {e.name for e in undecided} >= {"0.1 - |exponent of tau_mem(1) at 0.2 - 1|"}
+    assert Verdict(early).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_bound_of_an_exponent_can_refute_it():
+    """The smallest size is memorized at 2.23 times its size; the largest not after 200 of its own."""
+    low, high = np.log([1e3, 2e3]), np.log([2e5, np.inf])
+    claim = next(c for c in load_claims(Path(__file__).parents[1] / "claims") if c.id == "two-phases")
+    module = sys.modules[claim.judge.__module__]
+    points = [LogTime(low[:1], low[:1]), LogTime(low[1:], low[1:]), LogTime(high[:1], high[1:])]
+    slope = module._slope(np.array([-0.72, 0.0, 0.72]), points)
+    assert slope[0] > 1.1
+    assert slope[1] == np.inf
+    least, most = module._inside(*slope, 1.0)
+    assert least == -np.inf
+    assert most < 0

@@ -30,42 +30,56 @@ def test_an_example_is_short_and_on_the_page(path):
     assert f"](img/example-{path.stem}.png)" in PAGE
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_numbers_of_an_example_do_not_depend_on_load(path):
+    """A budget below 1 lets the time that a machine takes decide which steps are measured."""
+    budgets = re.findall(r"budget=([\d.]+)", path.read_text(encoding="utf-8"))
+    assert [float(b) for b in budgets] == [1.0]
+
+
 def test_commands_of_the_page_name_examples():
     shown = re.findall(r"^ {4}python (docs/examples/\S+)", PAGE, re.MULTILINE)
     assert set(shown) == {f"docs/examples/{p.name}" for p in EXAMPLES}
 
 
+def run_here(code, path, steps, monkeypatch, *words):
+    """Run a file as its command does, in this process; with so many steps and few samples, or as it is."""
+    if steps is not None:
+        code = re.sub(r"\bmost=\d+", "most=16", code)
+        code, found = re.subn(r"^(.*\bSTEPS = .*?)\d+$", rf"\g<1>{steps}", code, flags=re.MULTILINE)
+        assert found == 1, f"{path} must say once how many STEPS it takes"
+    monkeypatch.setattr(sys, "argv", [str(path), *words])
+    exec(compile(code, str(path), "exec"), {"__name__": "__main__", "__file__": str(path)})
+
+
+@pytest.mark.parametrize("steps", [10, pytest.param(None, marks=pytest.mark.slow)], ids=["few", "all"])
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_an_example_runs(path, tmp_path):
+def test_an_example_runs(path, steps, tmp_path, monkeypatch, capsys):
+    """With few of its steps; `--slow` and `.ci/run` take all of them."""
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
-    if "import diffusers" in path.read_text(encoding="utf-8"):
+    code = path.read_text(encoding="utf-8")
+    if "import diffusers" in code:
         pytest.importorskip("diffusers")
-    done = subprocess.run(
-        [sys.executable, str(path), str(tmp_path / "run")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(rf"^(\d+) +({'|'.join(STATES)}) ", done.stdout, re.MULTILINE)
-    assert len(rows) >= 3, done.stdout
-    assert done.stdout.splitlines()[-1].startswith(("no window", "not open yet", "open since", "closed at"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    run_here(code, path, steps, monkeypatch, str(tmp_path / "run"))
+    out = capsys.readouterr().out
+    rows = re.findall(rf"^(\d+) +({'|'.join(STATES)}) ", out, re.MULTILINE)
+    assert len(rows) >= 3, out
+    assert out.splitlines()[-1].startswith(("no window", "not open yet", "open since", "closed at"))
     assert (tmp_path / "run" / "picture.png").exists() == (find_spec("matplotlib") is not None)
 
 
-def test_the_sweep_of_the_monitors_page_runs_and_is_judged(tmp_path):
-    """One seed in place of eight: everything is measured, and decides nothing."""
+@pytest.mark.parametrize("steps", [60, pytest.param(None, marks=pytest.mark.slow)], ids=["few", "all"])
+def test_the_sweep_of_the_monitors_page_runs_and_is_judged(steps, tmp_path, monkeypatch):
+    """One seed in place of eight, and few steps: everything is measured, and decides nothing."""
     pytest.importorskip("torch")
-    (tmp_path / "sweep.py").write_text(SWEEP, encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
-    told = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True, "check": False}
-    done = subprocess.run([sys.executable, "sweep.py", "1"], **told)
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.chdir(tmp_path)
+    run_here(SWEEP, tmp_path / "sweep.py", steps, monkeypatch, "1")
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(ROOT / "claims")]
-    done = subprocess.run([*words, "--subject", "runs:sweep"], **told)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    done = subprocess.run([*words, "--subject", "runs:sweep"], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     for claim in ("minority-speciation", "two-phases", "variance-order"):
         assert re.search(rf"{claim} +inconclusive", done.stdout), done.stdout

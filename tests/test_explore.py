@@ -128,14 +128,14 @@ def test_exploration_is_off_by_default(suite):
 
 
 def test_exploration_adds_a_test_for_each_claim_and_subject(suite):
-    result = suite.run("--subject=toy:SUBJECT", "--explore", "--examples=20", "-v", subprocess=True)
+    result = suite.run("--subject=toy:SUBJECT", "--explore", "--examples=20", "-v")
     result.assert_outcomes(passed=6, skipped=1)
     result.stdout.fnmatch_lines(["*test_order?order-explored-toy? PASSED*", "*explored: weakest +0.4*"])
     assert (suite.path / ".diffclaims" / "explored" / "toy" / "order.nc").is_file()
 
 
 def test_a_counterexample_fails_and_prints_code(suite):
-    result = suite.run("--subject=toy:BACKWARDS", "--explore", "-k", "explored", subprocess=True)
+    result = suite.run("--subject=toy:BACKWARDS", "--explore", "-k", "explored")
     result.assert_outcomes(failed=1, deselected=6)
     result.stdout.fnmatch_lines(
         ["*a counterexample in its regime*", "*case = Case(*", "*explored: counterexample -*"]

@@ -42,11 +42,14 @@ def test_the_theory_begins_to_learn_as_it_must(name, curves):
 
 
 def test_the_slope_at_the_start_is_that_of_a_training_step():
-    """Against finite size, by the loss at a time at which hardly anything was learned."""
+    """Against finite size, by the loss at a time at which hardly anything was learned.
+
+    At d = 100 slopes are 1.0 to 1.3 % low, with standard errors of at most 0.3 %.
+    """
     experiment = EXPERIMENTS["isotropic"]
     slopes = initial_slopes(experiment)
     times = 1e-3 / slopes.max() * np.array([1.0, 2.0])
-    found = finite.learning_curves(experiment, times, n_dims=200, seeds=6)
+    found = finite.learning_curves(experiment, times, n_dims=100, seeds=6)
     for name in ("test_loss", "train_loss"):
         fallen = (1 - found[name].isel(training_time=0).mean("seed").values) / times[0]
         assert fallen == pytest.approx(slopes, rel=0.03)

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -67,13 +68,12 @@ def test_commands_that_pages_name_exist(page):
 
 
 @pytest.fixture(scope="module")
-def known_flags():
+def known_flags(help_of_pytest):
     """Flags of pytest with this plugin, of `diffclaims` and `diffclaims.unet`, of the cost study and the trials."""
+    words = [sys.executable, "-m", "tests.benchmarks.cost", "--help"]
     texts = [
-        subprocess.run(
-            [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        for module in ("pytest", "tests.benchmarks.cost")
+        help_of_pytest,
+        subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout,
     ]
     asked = [(cli.main, name) for name in cli.COMMANDS]
     asked += [(unet_cli.main, name) for name in ("train", "status", "record", "check", "pilot")]
@@ -164,10 +164,8 @@ def test_the_subject_of_the_page_keeps_the_contract_and_is_judged(tmp_path, monk
 def test_the_claim_of_the_page_holds_on_theory_and_rejects_what_it_names(tmp_path, monkeypatch):
     (tmp_path / "test_more_samples.py").write_text(file_of("add-a-claim.md", "test_more_samples.py"))
     (tmp_path / "pytest.ini").write_text("[pytest]\ndiffclaims_claims_dir = .\n")
-    installed = subprocess.run(
-        [sys.executable, "-m", "pytest", "--version", "--version"], capture_output=True, text=True, check=True
-    )
-    plugin = [] if "diffclaims" in installed.stdout + installed.stderr else ["-p", "diffclaims.plugin"]
+    installed = any(p.value == "diffclaims.plugin" for p in metadata.entry_points(group="pytest11"))
+    plugin = [] if installed else ["-p", "diffclaims.plugin"]
     done = subprocess.run(
         [
             sys.executable,

@@ -236,14 +236,14 @@ def test_the_report_holds_every_claim_case_and_subject(suite):
 # Workers
 
 
-def test_workers_bring_their_results_to_one_grid(suite):
+def test_a_worker_brings_its_results_and_what_it_collected(suite):
+    """That several workers make one grid is tested beside xdist, in `test_guest.py`."""
     pytest.importorskip("xdist")
     suite.expect_failures("toy", f"order[ratio-3]  # {REASON}")
-    result = suite.run(TOY, "-n", "2", "--claims-report=out", subprocess=True)
+    result = suite.run(TOY, "-n", "1", subprocess=True)
     result.stdout.fnmatch_lines(["*order*holds*", "*+0.693 in ratio-2*", "*controls 2/2*"])
     result.stdout.fnmatch_lines(["*toy.txt: order?ratio-3? names no claim and case"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert len(json.loads((suite.path / "out.json").read_text())["verdicts"]) == 6 * SUBJECTS
 
 
 # Cost to others

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import diffclaims
 from diffclaims import cli
+from diffclaims.advice.show import shown
 from diffclaims.api.claim import load_claims
 from diffclaims.api.outcome import Outcome
-from diffclaims.suite.words import WORDS, glossary
+from diffclaims.monitor.states import STATES, UNKNOWN
+from diffclaims.suite.words import ALSO, WORDS, glossary
 
 PAGE = Path(__file__).parents[1] / "docs" / "glossary.md"
 
@@ -26,6 +31,26 @@ def test_every_outcome_is_explained():
         "counterexample",
         "weakest",
     } <= set(WORDS)
+
+
+def test_words_of_advise_and_of_the_monitor_are_explained(capsys):
+    rng = np.random.default_rng(0)
+    advice = diffclaims.advise(rng.normal(size=(40, 3)), np.arange(40) % 2, resamples=0, weights_search=False)
+    heads = re.findall(
+        r"\w[\w.]*(?: [\w.]+)*", " ".join(re.findall(r"^ +class .*$", shown(advice, 100), re.MULTILINE))
+    )
+    assert {"eff. dim.", "coverage", "learned", "memorized"} <= set(heads)
+    for word in [*STATES, UNKNOWN, *(set(heads) - {"samples", "at", "by coverage", "class"})]:
+        assert cli.main(["explain", *word.split()]) == 0, word
+    assert {"d", "n", "p"} <= set(WORDS)  # which psi_n and psi_p are made of
+    assert set(ALSO.values()) <= set(WORDS)
+    assert not set(ALSO) & set(WORDS)
+
+
+@pytest.mark.parametrize("word", ["wiener", "backward diffusion", "speciate", "sigma", "power", "denoiser"])
+def test_a_word_of_the_pages_is_explained(word, capsys):
+    assert cli.main(["explain", word]) == 0
+    assert word in capsys.readouterr().out.lower()
 
 
 @pytest.mark.parametrize("word", ["holds", "HOLDS", "tau_gen", "u-turn"])

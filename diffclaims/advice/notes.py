@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from diffclaims.advice import trial, trust
-from diffclaims.advice.sentences import HELPED
+from diffclaims.advice.sentences import HELPED, agreement
 
 #: Below so many samples the scatter over resampled data says little.
 FEW = 10
@@ -126,9 +126,6 @@ def _orders(advice: xr.Dataset, recorded: xr.Dataset | None) -> list[str]:
         for predictor in (theory, trust.COVERAGE):
             sentence = trust.verdict(recorded, predictor, milestone)[1]
             said.append(sentence[0].upper() + sentence[1:])
-    agreement = advice.attrs["agreement_gen"]
-    if np.isfinite(agreement):
-        said.append(
-            f"Here theory and coverage agree on the order of learning by rank correlation {agreement:+.2f}."
-        )
+    if np.isfinite(correlation := advice.attrs["agreement_gen"]):
+        said.append(agreement(correlation))
     return said

@@ -42,7 +42,8 @@ _LEARNED_AT = Column(
     "learned at",
     "When half of what there is to learn is learned, by the theory of the moments; in units of the time of "
     "the class "
-    "that is learned first, with 95 % over resampled data, which hold nothing of the errors of the theory.",
+    "that is learned first. ×/÷ 2 is from half to twice as much: 95 % over resampled data, which hold nothing of "
+    "the errors of the theory.",
 )
 _MEMORIZED = Column(
     "memorized",
@@ -96,7 +97,7 @@ def page(advice: xr.Dataset) -> str:
         "advice.html",
         source=str(a["source"]),
         asked=asked(a),
-        window=_shown(f"{window(a)}.") if searched else "",
+        window=_shown(f"{window(advice)}.") if searched else "",
         look=_look(float(a["window"])) if searched else "",
         state=f"{STATES[a['weights_state']]}." if searched else "not searched for so many classes.",
         orders=_orders(advice),
@@ -185,7 +186,7 @@ def _axis(advice: xr.Dataset, first: float) -> tuple[float, float]:
 
 
 def _shown(text: str) -> str:
-    return text.replace("+-", "±")
+    return text.replace("x/÷", "×/÷")
 
 
 def _weights(advice: xr.Dataset) -> Table:

@@ -10,6 +10,8 @@ import xarray as xr
 
 #: States of `Advised` in which there are other weights to show.
 HELPED = ("opens", "widens")
+#: A rank correlation nearer to 0 is called neither agreement nor disagreement.
+UNDECIDED = 0.25
 
 
 def asked(a: Mapping[str, Any]) -> str:
@@ -39,16 +41,22 @@ def widest(a: Mapping[str, Any]) -> str:
     )
 
 
-def window(a: Mapping[str, Any]) -> str:
+def window(advice: xr.Dataset) -> str:
     """Return the safe window, in units of the time at which the first class is learned."""
-    what = "time at which all classes are learned and none is memorized"
+    a = advice.attrs
+    judged = int((~np.isnan(advice["tau_gen"].values)).sum())
+    whole = judged == advice.sizes["class"]
+    which = "all classes" if whole else f"all {judged} classes that could be judged"
+    what = f"time at which {which} are learned and none is memorized"
+    if judged == 1 and not whole:
+        what = "time at which the one class that could be judged is learned and not memorized"
     if a["window"] == np.inf:
         return f"There is a {what} from {a['window_start']:.2f} on, without end"
     if a["window"] == -np.inf:
         return f"There is no {what}: a class is never learned"
     start, end = (f"{a[f'window_{e}']:.2f}" for e in ("start", "end"))
     scatter = 1.96 * a["window_stderr"]
-    sure = f" (its end over its start +-{scatter:.0%} over resampled data)" if np.isfinite(scatter) else ""
+    sure = f" (its end over its start {factor(scatter)} over resampled data)" if np.isfinite(scatter) else ""
     if a["window"] > 0:
         return f"There is a {what} from {start} to {end}{sure}"
     return f"There is no {what}: the first is memorized at {end}, the last learned at {start}{sure}"
@@ -70,7 +78,24 @@ def time(one: xr.Dataset, which: str, first: float) -> str:
     """Return a time in units of the first class's, and 95 % over resampled data."""
     text = ratio(one[f"tau_{which}"], first)
     error = float(one.get(f"tau_{which}_stderr", np.nan))
-    return text if text in ("-", "never") or np.isnan(error) else f"{text} +-{1.96 * error:.0%}"
+    return text if text in ("-", "never") or np.isnan(error) else f"{text} {factor(1.96 * error)}"
+
+
+def factor(error: float) -> str:
+    """Return an error of a logarithm as the factor by which the number is larger or smaller.
+
+    As a percentage it would be read as one of the number itself, which it is only where it is small.
+    """
+    by = float(np.exp(error))
+    return f"x/÷ {by:.2f}" if by < 2 else f"x/÷ {by:.1f}" if by < 100 else f"x/÷ {by:.2g}"
+
+
+def agreement(correlation: float) -> str:
+    """Return how the orders of learning by theory and by coverage go together."""
+    word = "agree" if correlation > 0 else "disagree"
+    if abs(correlation) < UNDECIDED:
+        word = "neither agree nor disagree"
+    return f"Here theory and coverage {word} on the order of learning (rank correlation {correlation:+.2f})."
 
 
 def place(one: xr.Dataset, word: str) -> str:

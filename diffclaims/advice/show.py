@@ -9,7 +9,7 @@ import xarray as xr
 
 from diffclaims.advice.sentences import HELPED, asked, in_order, number, place, ratio, time, widest, window
 from diffclaims.advice.weights import STATES
-from diffclaims.terminal import printable, rendered, table
+from diffclaims.terminal import ascii_only, printable, rendered, table
 
 
 def shown(advice: xr.Dataset, width: int) -> str:
@@ -65,9 +65,9 @@ def _orders(advice: xr.Dataset) -> Any:
         rows.add_row(
             _name(one),
             place(one, "learned"),
-            time(one, "gen", first),
+            _fitted(time(one, "gen", first)),
             place(one, "memorized"),
-            time(one, "mem", first),
+            _fitted(time(one, "mem", first)),
             number(one["covered_place"], ".0f"),
             *more,
         )
@@ -79,7 +79,7 @@ def _weights(advice: xr.Dataset) -> list[Any]:
     if "weights_state" not in a:
         return ["Weights: not searched for so many classes."]
     parts: list[Any] = [
-        f"{window(a)}.",
+        _fitted(f"{window(advice)}."),
         f"Weights: {STATES[a['weights_state']]}.",
     ]
     if a["weights_state"] not in HELPED:
@@ -101,6 +101,11 @@ def _at_stop(advice: xr.Dataset) -> Any:
             _name(one), number(one["learned_at_stop"], ".0%"), number(one["memorized_at_stop"], ".0%")
         )
     return rows
+
+
+def _fitted(text: str) -> str:
+    """Text with a factor, also where the output has no sign for division."""
+    return text.replace("x/÷", "x or /") if ascii_only() else text
 
 
 def _name(one: xr.Dataset) -> Any:

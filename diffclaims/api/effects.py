@@ -95,21 +95,15 @@ def effect(
     ones can make it hold, the upper ones can make it fail, and neither can do more.
     """
     void = VOID if found.void and found.void == found.low.size else ""
-    if not stochastic:
-        return Effect(
-            name=name,
-            value=float(found.low[0]),
-            threshold=threshold,
-            accuracy=found.accuracy,
-            detail=detail,
-            undecided=void,
-        )
     if found.void and not void:
         some = f"in {found.void} of {found.low.size} seeds neither time exists: ties"
         detail = "; ".join(filter(None, (detail, some)))
 
     def of(values: Floats) -> Effect:
-        one = Effect.from_samples(name, values, threshold=threshold, accuracy=found.accuracy)
+        if stochastic:
+            one = Effect.from_samples(name, values, threshold=threshold, accuracy=found.accuracy)
+        else:
+            one = Effect(name=name, value=float(values[0]), threshold=threshold, accuracy=found.accuracy)
         return dataclasses.replace(one, detail=detail, undecided=void)
 
     if not found.low.size:
@@ -117,7 +111,8 @@ def effect(
     open_ended = found.low != found.high
     if not open_ended.any():
         return of(found.low)
-    note = f"{int(open_ended.sum())} of {open_ended.size} values are bounds, for a time lies beyond what was measured"
+    which = f"{int(open_ended.sum())} of {open_ended.size} values are bounds" if stochastic else "a bound"
+    note = f"{which}, for a time lies beyond what was measured"
     for values, side, bound in ((found.low, 1, "at least"), (found.high, -1, "at most")):
         one = of(values)
         if side * one.margin > 0:
@@ -129,7 +124,7 @@ def effect(
         threshold=threshold,
         stderr=math.inf,
         accuracy=found.accuracy,
-        n_seeds=open_ended.size,
+        n_seeds=open_ended.size if stochastic else 0,
         detail=detail,
         undecided=f"{note}: measure further",
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
+from diffclaims.problem.names import labels_of
 from diffclaims.problem.validate import unmasked
 
 
@@ -29,6 +30,26 @@ def tensor_of(name: str, value: Any, **options: Any) -> Any:
         raise InvalidInput.of(
             name, value, "be numbers that make a tensor", "give an array or a tensor"
         ) from None
+
+
+def indices_of(labels: Any) -> Any:
+    """Return names of classes as their positions among the sorted names; anything else as it is.
+
+    Raises
+    ------
+    InvalidInput
+        For names beside numbers.
+    """
+    if labels is None or hasattr(labels, "detach"):
+        return labels
+    try:
+        kind = np.asarray(labels).dtype.kind
+    except ValueError:  # lists whose parts differ in length, which make no tensor either
+        return labels
+    if kind not in "UO":
+        return labels
+    named = labels_of(labels)
+    return np.unique(named, return_inverse=True)[1] if named.dtype.kind == "U" else named
 
 
 def as_taken(labels: Any, n: int, device: Any, options: Options) -> Any:

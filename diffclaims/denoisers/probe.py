@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffclaims.denoisers.denoiser import Denoiser
-from diffclaims.denoisers.labels import as_taken, tensor_of
+from diffclaims.denoisers.labels import as_taken, indices_of, tensor_of
 from diffclaims.denoisers.options import Options
 from diffclaims.errors import InvalidInput
 from diffclaims.extras import need
@@ -27,24 +27,39 @@ class Probe:
     ----------
     x : array_like or tensor, shape (n, ...)
         Samples, at least two that differ.
-    labels : array_like of int, shape (n,), optional
+    labels : array_like of int or str, shape (n,), optional
+        Names are told as their positions among the sorted names.
     device : torch.device
     seed : int
+    scale_bytes : bool
+        Whether bytes are brought to [-1, 1], as `diffclaims.advise` does.
 
     Attributes
     ----------
+    bytes_scaled : bool
+        Whether they were.
     std : float
         Root mean square deviation of a coordinate from its mean over the samples.
     """
 
-    def __init__(self, x: ArrayLike, labels: ArrayLike | None, device: Any, seed: int = 0) -> None:
+    def __init__(
+        self,
+        x: ArrayLike,
+        labels: ArrayLike | None,
+        device: Any,
+        seed: int = 0,
+        *,
+        scale_bytes: bool = True,
+    ) -> None:
         torch = need("torch", "unet", "denoisers")
         given = tensor_of("x", x)
         if given.ndim < 2 or len(given) < 2 or not bool(torch.isfinite(given.float()).all()):
             limit = "hold at least two finite samples, (n, ...)"
             raise InvalidInput.of("x", tuple(given.shape), limit, "give training data")
+        self.bytes_scaled = scale_bytes and given.dtype == torch.uint8
         given = given if given.is_floating_point() and given.element_size() >= 4 else given.float()
-        classes = as_taken(labels, len(given), given.device, Options())
+        given = given / 127.5 - 1 if self.bytes_scaled else given
+        classes = as_taken(indices_of(labels), len(given), given.device, Options())
         generator = torch.Generator().manual_seed(seed)
         keep = torch.randperm(len(given), generator=generator)[:LARGEST]
         repeat = max(1, -(-LEAST_COORDINATES // given[keep].numel()))

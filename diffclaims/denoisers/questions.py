@@ -78,9 +78,11 @@ def check(denoiser: Denoiser, x: Any, labels: Any = None, *, seed: Seed = 0, gue
     denoiser : Denoiser
         From an adapter.
     x : array_like or tensor, shape (n, ...)
-        Training data, in the units that the denoiser is given.
-    labels : array_like of int, shape (n,), optional
-        Their classes, for a network that takes them.
+        Training data, in the units that the denoiser is given. Bytes are brought to [-1, 1], unless the adapter was
+        given a scale or an offset of its own.
+    labels : array_like of int or str, shape (n,), optional
+        Their classes; names are told as their positions among the sorted names. A network that takes no labels is
+        asked without.
     seed : int
         Of the noise.
     guess : bool
@@ -91,17 +93,48 @@ def check(denoiser: Denoiser, x: Any, labels: Any = None, *, seed: Seed = 0, gue
     Report
         Errors that the denoiser raises become failed answers.
     """
-    probe = Probe(x, labels, device_of(denoiser), seed)
+
+    def noised(told: Any) -> Probe:
+        own = (denoiser.options.scale, denoiser.options.offset) != (1, 0)
+        return Probe(x, told, device_of(denoiser), seed, scale_bytes=not own)
+
+    probe = noised(labels)
     levels = probe.levels(denoiser)
+    if refused := _refused(denoiser, probe, levels):
+        probe = noised(None)  # whose mean is that of all classes
     answers = [_runs(denoiser, probe, levels)]
     if answers[0].passed:
         asked: tuple[Callable[[Denoiser, Probe, list[float]], Answer], ...]
-        asked = (_mean_at_high_noise, _input_at_low_noise, _error_falls, _labels_matter)
+        asked = (_mean_at_high_noise, _input_at_low_noise, _error_falls)
         answers += [question(denoiser, probe, levels) for question in asked]
+        answers.append(_labels_matter(denoiser, probe, levels, refused))
     failed = any(a.passed is False for a in answers)
     other = seems(denoiser, probe) if failed and guess else None
     answers.append(_scale(denoiser, probe, other.denoiser if other else None))
     return Report(denoiser.convention, tuple(answers), other.text if other else "")
+
+
+def _refused(denoiser: Denoiser, probe: Probe, levels: list[float]) -> str:
+    """Return why a network is asked without the labels that were given; empty where it takes them."""
+    if probe.labels is None:
+        return ""
+    if not denoiser.network.takes_labels:
+        return "the network takes no labels"
+    sigma = levels[0]
+    try:
+        denoiser.denoise(probe.noisy(sigma), sigma, probe.labels)
+    except DiffclaimsError:  # which the first question tells
+        return ""
+    except Exception as error:
+        # Many networks name an argument for labels and refuse it.
+        try:
+            denoiser.denoise(probe.noisy(sigma), sigma, None)
+        except Exception:
+            raise error from None
+        return (
+            f"with labels the network raises {error!r} (one_hot=True if it wants rows); it was asked without"
+        )
+    return ""
 
 
 def _runs(denoiser: Denoiser, probe: Probe, levels: list[float]) -> Answer:
@@ -170,8 +203,10 @@ def _slack(denoiser: Denoiser, probe: Probe, sigma: float) -> float:
     return OUTPUT_ERROR * float((x0 - x0.mean() - skipped).square().mean())
 
 
-def _labels_matter(denoiser: Denoiser, probe: Probe, levels: list[float]) -> Answer:
+def _labels_matter(denoiser: Denoiser, probe: Probe, levels: list[float], refused: str) -> Answer:
     question = "the label matters"
+    if refused:
+        return Answer(question, None, f"not asked: {refused}")
     if probe.labels is None or len(classes := probe.labels.unique()) < 2:
         return Answer(question, None, "not asked: no labels of two classes were given")
     sigma = min(levels, key=lambda s: abs(s / probe.std - 1.5))
@@ -193,7 +228,8 @@ def _labels_matter(denoiser: Denoiser, probe: Probe, levels: list[float]) -> Ans
 def _scale(denoiser: Denoiser, probe: Probe, other: Denoiser | None) -> Answer:
     question = "the scale of the data is that of the network"
     low, high = probe.range
-    found = f"data in [{low:.3g}, {high:.3g}], standard deviation {probe.std:.3g}"
+    brought = " (bytes, brought to [-1, 1])" if probe.bytes_scaled else ""
+    found = f"data in [{low:.3g}, {high:.3g}]{brought}, standard deviation {probe.std:.3g}"
     if other is None:
         return Answer(question, True, found)
     now, then = denoiser.options, other.options

@@ -45,8 +45,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     Raises
     ------
     InvalidInput
-        By the function that is returned, with the argument, its value and what it must be. A missing or unknown
-        argument remains Python's TypeError.
+        By the function that is returned, with the argument, its value and what it must be.
+    TypeError
+        For a missing or unknown argument, with the function and its signature.
     """
     signature = inspect.signature(function)
     gathered = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -69,7 +70,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         named = dict(zip(by_place, args, strict=False))
         named.update(kwargs)
         fits = plain and len(named) == len(args) + len(kwargs) and needed <= named.keys() <= single.keys()
-        return named if fits else signature.bind(*args, **kwargs).arguments
+        return named if fits else _bound(function, signature, args, kwargs)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -80,6 +81,21 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return call
+
+
+def _bound(
+    function: Callable[..., Any], signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a call by name, or say how the function is called."""
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+        of_instance = bool(bare) and bare[0].name in ("self", "cls")
+        how = inspect.Signature(bare[of_instance:])
+        # A class is called, not its __init__; what is defined inside a function is known by its own name.
+        name = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__init__")
+        raise TypeError(f"{name}: {error}; the call is {name}{how}") from None
 
 
 def check_fields(instance: Any, *, but: tuple[str, ...] = ()) -> None:

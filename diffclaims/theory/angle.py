@@ -71,22 +71,27 @@ class Wave:
         self.lo, self.hi = lo, hi
         ends = [_between(unknowns[:3]), _between(unknowns[::-1][:3])]
         around = np.concatenate([ends[:1], unknowns, ends[1:], np.conj(unknowns[::-1])])
-        self.orders = np.rint(np.fft.fftfreq(len(around), 1 / len(around)))
         self.coefficients = np.fft.fft(around, axis=0).real / len(around)
 
     def __call__(self, eigenvalues: Floats) -> Complex:
         """Unknowns at eigenvalues of the bulk, shape (M, m)."""
         share = np.log(eigenvalues / self.lo) / np.log(self.hi / self.lo)
         angle = np.arccos(np.clip(1 - 2 * share, -1, 1))
-        size = np.abs(self.coefficients).max(axis=1)
-        large = size > NEGLIGIBLE * size.max()
-        return np.asarray(np.exp(1j * angle[:, None] * self.orders[large]) @ self.coefficients[large])
+        # Orders k and -k together: they share a cosine and a sine.
+        parts = len(self.coefficients) // 2
+        positive, negative = np.zeros((2, parts + 1, self.coefficients.shape[1]))
+        positive[:parts], negative[1:] = self.coefficients[:parts], self.coefficients[: parts - 1 : -1]
+        size = np.maximum(np.abs(positive), np.abs(negative)).max(axis=1)
+        large = np.flatnonzero(size > NEGLIGIBLE * size.max())
+        phase = angle[:, None] * large
+        cosines = np.cos(phase) @ (positive + negative)[large]
+        return np.asarray(cosines + 1j * (np.sin(phase) @ (positive - negative)[large]))
 
     def doubled(self) -> Complex:
         """Unknowns at the nodes of twice as many parts, shape (2N - 1, m)."""
-        parts = len(self.orders) // 2
+        parts = len(self.coefficients) // 2
         more = np.zeros((4 * parts, self.coefficients.shape[1]))
-        more[self.orders.astype(int)] = self.coefficients
+        more[:parts], more[-parts:] = self.coefficients[:parts], self.coefficients[parts:]
         return np.asarray(np.fft.ifft(more, axis=0)[1 : 2 * parts] * len(more))
 
 

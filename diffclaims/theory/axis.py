@@ -6,20 +6,23 @@ the last solution. The final step is taken at exactly zero distance, so that not
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.errors import InvalidInput
+from diffclaims.theory.newton import newton
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import Equations
-from diffclaims.theory.small import solve
 from diffclaims.theory.state import State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
+Numbers = NDArray[Any]
 
 #: Factors by which a continuation step lowers the distance from the axis, one for each attempt.
-STRIDES = (5.0, 2.2, 1.4)
+STRIDES = (10.0, 2.2, 1.4)
 #: Relative mismatch at which a step of the continuation ends.
 COARSE = 1e-4
 #: Distance, relative to the eigenvalue, from which the last step goes to the axis itself.
@@ -33,6 +36,17 @@ DOUBTFUL = 1e-3
 #: Newton's last step may change the unknowns by this, relatively: after a continuation, and from a guess, which is
 #: less near but where solutions that pass for the physical one are farther apart than that.
 LEAP, GUESSED = 0.05, 0.3
+#: Relative difference below which two solutions are one.
+SAME = 1e-4
+#: Steps of Newton's method from a guess that need not halve the residual.
+PATIENCE = 2
+
+
+class Guess(NamedTuple):
+    """Unknowns at N eigenvalues, made of solutions at such distances from them."""
+
+    unknowns: Complex  # (N, r + K)
+    distance: Floats  # (N,)
 
 
 def solve_on_axis(
@@ -41,7 +55,7 @@ def solve_on_axis(
     *,
     tolerance: float = 1e-10,
     throw: bool = True,
-    guess: tuple[Complex, Complex] | None = None,
+    guess: Guess | None = None,
 ) -> tuple[State, Diagnosis]:
     """Return the resolvent at ``lambda + i0`` for each eigenvalue.
 
@@ -54,9 +68,9 @@ def solve_on_axis(
         Largest relative mismatch of the equations.
     throw : bool
         Whether to raise `SolveFailed` if some point has no solution.
-    guess : tuple of ndarray, shapes (N, r) and (N, K), optional
-        Unknowns y and delta close to the solution. What does not lead to a solution close by, or not to the
-        physical one, costs time, not accuracy: it is continued from above like the rest.
+    guess : Guess, optional
+        Where the first continuation begins, in place of far above. What does not lead to the physical solution
+        costs time, not accuracy: it is continued from there after all.
 
     Returns
     -------
@@ -71,21 +85,19 @@ def solve_on_axis(
     """
     if not (eigenvalues > 0).all():
         raise InvalidInput.of("eigenvalues", float(np.min(eigenvalues)), "be positive", "U has no others")
-    strides: tuple[float, ...] = STRIDES
-    if guess is None:
-        state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance)
-        strides = STRIDES[1:]
-    else:
-        with np.errstate(all="ignore"):
-            state, size, good, total = _land(equations, eigenvalues, guess, tolerance, GUESSED, max_steps=10)
-    for stride in strides:
-        if good.all():
+    state, size, good, total = _descend(equations, eigenvalues, STRIDES[0], tolerance, guess)
+    todo = np.flatnonzero(~good)
+    for stride in STRIDES if guess else STRIDES[1:]:
+        if todo.size == 0:
             break
-        todo = np.flatnonzero(~good)
         again, again_size, fine, steps = _descend(equations, eigenvalues[todo], stride, tolerance)
         total += steps
+        before = state.take(todo)
         state = state.put(todo, again)
         size[todo], good[todo] = again_size, fine
+        # What comes back to the same is not to be had by shorter steps.
+        same = np.maximum(_change(before.y, again.y), _change(before.delta, again.delta)) < SAME
+        todo = todo[~(fine | same)]
     outcome = SolverOutcome.CONVERGED if good.all() else SolverOutcome.WRONG_BRANCH
     if not (size <= tolerance).all():
         outcome = SolverOutcome.MAX_STEPS
@@ -108,13 +120,12 @@ def from_guess(
         Whether that is the physical solution.
     steps : int
     """
-    start = guess[:, : equations.rank], guess[:, equations.rank :]
     with np.errstate(all="ignore"):
-        return _land(equations, eigenvalues, start, tolerance, GUESSED, max_steps=6)
+        return _land(equations, eigenvalues, guess, tolerance, GUESSED, max_steps=6, patience=PATIENCE)
 
 
 def _descend(
-    equations: Equations, eigenvalues: Floats, stride: float, tolerance: float
+    equations: Equations, eigenvalues: Floats, stride: float, tolerance: float, guess: Guess | None = None
 ) -> tuple[State, Floats, NDArray[np.bool_], int]:
     """One continuation of all points together; says for each whether it ended on the physical branch."""
     height = 4.0 * np.maximum(eigenvalues, equations.highest() / 50)
@@ -122,16 +133,32 @@ def _descend(
     floors = equations.neurons.s2 @ equations.mixture.weights
     to_peak = np.abs(eigenvalues[:, None] - floors).min(axis=1)
     floor = np.maximum(np.minimum(LAST * eigenvalues, 0.01 * to_peak), 1e-12 * eigenvalues)
-    z: Complex = eigenvalues + 1j * height
-    y, delta = equations.damped(z, *equations.start(z), 8)
-    state, _, total = equations.newton(z, y, delta, tolerance=COARSE, max_steps=20)
+    factor, strayed = np.full(eigenvalues.size, stride), np.zeros(eigenvalues.size, dtype=bool)
+    if guess is None:
+        z: Complex = eigenvalues + 1j * height
+        y, delta = equations.damped(z, *equations.start(z), 8)
+        state, _, total = newton(equations, z, y, delta, tolerance=COARSE, max_steps=20)
+    else:
+        # As far above the axis as what it comes from is beside. Off the axis there is one physical solution.
+        height = np.minimum(height, np.maximum(guess.distance, 10 * floor))
+        z = eigenvalues + 1j * height
+        with np.errstate(all="ignore"):
+            state, size, total = newton(
+                equations,
+                z,
+                *_split(equations, guess.unknowns),
+                tolerance=COARSE,
+                max_steps=10,
+                patience=PATIENCE,
+            )
+        strayed[:] = True
+        factor[~((size <= COARSE) & (state.q.imag > 0).all(axis=1))] = 1.0
     last = np.concatenate([state.y, state.delta], axis=1)
     # With one type of neurons the noise floor may be a pole of the resolvent.
     pole = equations.lowest() if equations.neurons.n_types == 1 else 0.0
     # From infinity, where the resolvent is -1/z and delta goes with it.
     before: Complex = np.asarray(last / 4, dtype=complex)
     z_before = 4 * z
-    factor, strayed = np.full(eigenvalues.size, stride), np.zeros(eigenvalues.size, dtype=bool)
     with np.errstate(all="ignore"):
         while True:
             active = np.flatnonzero((height > floor) & (factor > 1.01))
@@ -139,11 +166,9 @@ def _descend(
                 break
             low = np.maximum(height[active] / factor[active], floor[active])
             at = eigenvalues[active] + 1j * low
-            guess = _power(z_before[active] - pole, before[active], z[active] - pole, last[active], at - pole)
-            guess[strayed[active]] = last[active[strayed[active]]]
-            new, size, steps = equations.newton(
-                at, guess[:, : equations.rank], guess[:, equations.rank :], tolerance=COARSE, max_steps=5
-            )
+            near = _power(z_before[active] - pole, before[active], z[active] - pole, last[active], at - pole)
+            near[strayed[active]] = last[active[strayed[active]]]
+            new, size, steps = newton(equations, at, *_split(equations, near), tolerance=COARSE, max_steps=5)
             total += steps
             good = (size <= COARSE) & _physical(new)
             done = active[good]
@@ -153,8 +178,7 @@ def _descend(
             # A point that failed tries a shorter step, and keeps to it.
             factor[active[~good]] = np.sqrt(factor[active[~good]])
             strayed[active] = ~good
-        start = last[:, : equations.rank], last[:, equations.rank :]
-        state, size, good, steps = _land(equations, eigenvalues, start, tolerance, LEAP, max_steps=40)
+        state, size, good, steps = _land(equations, eigenvalues, last, tolerance, LEAP, max_steps=40)
     return state, size, good & (height <= floor), total + steps
 
 
@@ -168,20 +192,29 @@ def _power(z0: Complex, u0: Complex, z1: Complex, u1: Complex, z: Complex) -> Co
 def _land(
     equations: Equations,
     eigenvalues: Floats,
-    guess: tuple[Complex, Complex],
+    guess: Complex,
     tolerance: float,
     largest: float,
     *,
     max_steps: int,
+    patience: int | None = None,
 ) -> tuple[State, Floats, NDArray[np.bool_], int]:
     """Go from a guess close by to the axis itself; says for each point whether that is the physical solution."""
-    z = eigenvalues.astype(complex)
-    state, size, steps = equations.newton(z, *guess, tolerance=tolerance, max_steps=max_steps)
+    y, delta = _split(equations, guess)
+    z: Complex = eigenvalues.astype(complex)
+    state, size, steps = newton(
+        equations, z, y, delta, tolerance=tolerance, max_steps=max_steps, patience=patience
+    )
     # Newton may leap to another solution; the physical one moves by the root of the distance.
-    leap = np.maximum(_change(guess[0], state.y), _change(guess[1], state.delta))
+    leap = np.maximum(_change(y, state.y), _change(delta, state.delta))
     state = _settle(equations, _mirrored(equations, state), tolerance)
     good = (leap < largest) & (size <= tolerance) & _physical(state) & _increasing(equations, state)
     return state, size, good, steps
+
+
+def _split(equations: Equations, unknowns: Numbers) -> tuple[Numbers, Numbers]:
+    """Unknowns y and delta of all unknowns."""
+    return unknowns[:, : equations.rank], unknowns[:, equations.rank :]
 
 
 def _change(before: Complex, after: Complex) -> Floats:
@@ -204,15 +237,12 @@ def _increasing(equations: Equations, state: State) -> NDArray[np.bool_]:
     ok = np.ones(state.z.size, dtype=bool)
     if outside.size == 0:
         return ok
-    part = state.take(outside)
-    jacobian = -equations.derivative(part)
-    idx = np.arange(jacobian.shape[0])
-    jacobian[idx, idx] += 1.0
+    part = state.take(outside).real()
     # The equations depend on z through q alone: d image / dz at fixed unknowns is E q^2 (p, v2).
     push = part.q**2 @ equations.weighted_cross
     push[:, equations.rank :] /= equations.model.psi_n
-    slope = solve(jacobian, push.T[:, None])[equations.rank :, 0]
-    ok[outside] = (slope.real >= 0).all(axis=0)
+    slope = equations.step(part, push)[:, equations.rank :]
+    ok[outside] = (slope >= 0).all(axis=1)
     return ok
 
 
@@ -222,9 +252,8 @@ def _mirrored(equations: Equations, state: State) -> State:
     On the axis the conjugate of a solution is a solution too, and next to an edge, where the two
     meet, Newton's method may end on either.
     """
-    lower = ((state.q @ equations.neurons.weight).imag < 0)[:, None]
-    y, delta = (np.where(lower, np.conj(x), x) for x in (state.y, state.delta))
-    return equations.state(state.z, y, delta) if lower.any() else state
+    lower = np.flatnonzero(state.q.imag @ equations.neurons.weight < 0)
+    return state.put(lower, state.take(lower).conjugate()) if lower.size else state
 
 
 def _settle(equations: Equations, state: State, tolerance: float) -> State:
@@ -235,24 +264,26 @@ def _settle(equations: Equations, state: State, tolerance: float) -> State:
     there a real solution close by decides.
     """
     rest = np.maximum(_imaginary(state.y), _imaginary(state.delta))
-    real = rest <= ROUNDING
+    nearly = np.flatnonzero((rest > 0) & (rest <= ROUNDING))
     doubtful = np.flatnonzero((rest > ROUNDING) & (rest <= DOUBTFUL))
     if doubtful.size:
         part = state.take(doubtful)
-        trial, size, _ = equations.newton(
-            part.z,
-            part.y.real.astype(complex),
-            part.delta.real.astype(complex),
+        trial, size, _ = newton(
+            equations,
+            part.z.real,
+            part.y.real,
+            part.delta.real,
             tolerance=tolerance,
             max_steps=15,
+            patience=0,
         )
         near = np.maximum(_change(part.y, trial.y), _change(part.delta, trial.delta)) <= 10 * DOUBTFUL
         fine = near & (size <= tolerance) & _increasing(equations, trial)
         state = state.put(doubtful[fine], trial.take(np.flatnonzero(fine)))
-    if not real.any():
-        return state
-    keep = np.where(real, 0.0, 1.0)[:, None]
-    return equations.state(state.z, *(x.real + 1j * keep * x.imag for x in (state.y, state.delta)))
+    if nearly.size:
+        part = state.take(nearly).real()
+        state = state.put(nearly, equations.state(part.z, part.y, part.delta))
+    return state
 
 
 def _imaginary(x: Complex) -> Floats:

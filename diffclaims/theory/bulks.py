@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.theory.angle import Wave, integral, nodes, position, slope
-from diffclaims.theory.densities import TOLERANCE, Known, densities, near
+from diffclaims.theory.densities import TOLERANCE, Known, densities
 from diffclaims.theory.resolvent import Equations
 
 Floats = NDArray[np.float64]
@@ -77,8 +77,9 @@ def integrate(
         before = [wave.doubled() for i in todo if (wave := waves[i]) is not None]
         guess = np.concatenate(before) if len(before) == todo.size else None
         every = np.concatenate(at)
-        near(equations, every, known, guess, tolerance=TOLERANCE if one else COARSE)
-        found = densities(equations, every, throw=False, known=known)
+        found = densities(
+            equations, every, throw=False, known=known, guess=guess, tolerance=TOLERANCE if one else COARSE
+        )
         rows = np.concatenate([found.density[None], found.population, found.training])
         ends = np.cumsum(parts[todo] - 1)[:-1]
         pieces = zip(todo, at, np.split(rows, ends, axis=1), np.split(found.unknowns, ends), strict=True)

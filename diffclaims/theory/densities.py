@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.theory.angle import Root, Wave
-from diffclaims.theory.axis import from_guess, solve_on_axis
+from diffclaims.theory.axis import Guess, from_guess, solve_on_axis
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import Equations
 from diffclaims.theory.state import State
@@ -18,8 +18,10 @@ Complex = NDArray[np.complex128]
 
 #: Guesses are made again from what was solved meanwhile, while they solve this share of the points left.
 WORTH = 0.2
+#: Points that are too few for that.
+FEW = 20
 #: Points and neuron types that are solved at once, so that they stay in the cache.
-BLOCK = 60_000
+BLOCK = 120_000
 #: Relative mismatch of the equations.
 TOLERANCE = 1e-10
 
@@ -60,6 +62,11 @@ class Known:
             return np.zeros(eigenvalues.size, dtype=int), np.zeros(eigenvalues.size, dtype=bool)
         at = np.minimum(np.searchsorted(self.at, eigenvalues), self.at.size - 1)
         return at, self.at[at] == eigenvalues
+
+    def gap(self, eigenvalues: Floats) -> Floats:
+        """Distance between the known ones on both sides."""
+        right = np.clip(np.searchsorted(self.at, eigenvalues), 1, max(self.at.size - 1, 1))
+        return self.at[np.minimum(right, self.at.size - 1)] - self.at[right - 1]
 
     def guess(self, eigenvalues: Floats, *, waves: bool = False) -> Complex:
         """Unknowns between the known ones, shape (N, r + K); or, by `waves`, on interpolations of bulks, edges."""
@@ -111,10 +118,18 @@ def near(
             steps += more
             residual = max(residual, float(np.max(size[good], initial=0.0)))
         todo = todo[~solved]
-        if not again or solved.mean() < WORTH:
+        if not again or solved.mean() < WORTH or todo.size < FEW:
             break
         guess = known.guess(todo)
     return todo, Diagnosis(outcome=SolverOutcome.CONVERGED, residual=residual, steps=steps)
+
+
+def continued(equations: Equations, eigenvalues: Floats, known: Known, *, throw: bool = False) -> Diagnosis:
+    """Solve at eigenvalues that are not known by continuation, and add what is found to `known`."""
+    guess = Guess(known.guess(eigenvalues), known.gap(eigenvalues)) if known.at.size else None
+    state, diagnosis = solve_on_axis(equations, eigenvalues, throw=throw, guess=guess)
+    known.add(state, equations)
+    return diagnosis
 
 
 def densities(
@@ -123,16 +138,18 @@ def densities(
     *,
     throw: bool = True,
     known: Known | None = None,
+    guess: Complex | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Densities:
     """Array core of `spectrum`: densities at given eigenvalues, exactly on the real axis.
 
-    Guesses come from `known`, to which what is solved is added.
+    Guesses are `guess`, or come from `known`, to which what is solved is added. Those that lead to a solution need
+    not solve the equations better than to `tolerance`.
     """
     known = Known() if known is None else known
-    todo, diagnosis = near(equations, eigenvalues, known)
+    todo, diagnosis = near(equations, eigenvalues, known, guess, tolerance=tolerance)
     if todo.size:
-        state, last = solve_on_axis(equations, todo, throw=throw)
-        known.add(state, equations)
+        last = continued(equations, todo, known, throw=throw)
         diagnosis = Diagnosis(
             outcome=last.outcome,
             residual=max(diagnosis.residual, last.residual),

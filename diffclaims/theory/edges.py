@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from diffclaims.errors import SolveFailed
 from diffclaims.theory.angle import Root, through
-from diffclaims.theory.densities import Known, densities, near
+from diffclaims.theory.densities import Known, continued, near
 from diffclaims.theory.resolvent import Equations
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ def scan(equations: Equations, points: int, known: Known) -> Floats:
     grid = np.concatenate([low * (1 - np.geomspace(0.5, NEAREST, 20)), grid])
     halvings = HALVINGS if equations.neurons.n_types > 1 else 0
     if known.at.size == 0:
-        densities(equations, grid[:: 2**halvings], throw=False, known=known)
+        continued(equations, grid[:: 2**halvings], known)
     # Every second one starts those between.
     rest = np.empty(0)
     for i in reversed(range(halvings + 1)):
@@ -50,7 +50,9 @@ def scan(equations: Equations, points: int, known: Known) -> Floats:
     # kind there may be more. A point on an edge may not be solved; the mass found in the end says if that mattered.
     left = np.searchsorted(known.at, rest)
     inside = np.concatenate([[False], known.density > 0, [False]])
-    densities(equations, rest[inside[left] == inside[left + 1]], throw=False, known=known)
+    rest = rest[inside[left] == inside[left + 1]]
+    if rest.size:
+        continued(equations, rest, known)
     return grid
 
 
@@ -108,8 +110,8 @@ def _searched(
             break
         at, first = np.unique(np.concatenate(trials), return_index=True)
         rest, _ = near(equations, at, known, np.concatenate(guesses)[first], again=False)
-        if attempt > PATIENCE:
-            densities(equations, rest, throw=False, known=known)
+        if attempt > PATIENCE and rest.size:
+            continued(equations, rest, known)
     known.roots = list(roots.values())
     return edge, error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from diffclaims.theory.newton import newton
 from diffclaims.theory.outcome import Diagnosis, SolverOutcome
 from diffclaims.theory.resolvent import Equations
 from diffclaims.theory.state import State
@@ -54,8 +55,8 @@ def solve_off_axis(
     todo, these = np.arange(z.size), equations
     for _ in range(max_rounds):
         with np.errstate(all="ignore"):
-            state, size, steps = these.newton(
-                z[todo], y[todo], delta[todo], tolerance=tolerance, max_steps=25
+            state, size, steps = newton(
+                these, z[todo], y[todo], delta[todo], tolerance=tolerance, max_steps=25
             )
         total += steps
         # A resolvent maps the upper half plane to itself for every neuron; Newton may not.

@@ -9,26 +9,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffclaims.problem.mixture import GaussianMixture
 from diffclaims.problem.model import RandomFeatures
+from diffclaims.theory.directions import strongest
 from diffclaims.theory.neurons import Neurons
 from diffclaims.theory.parameters import Parameters
-from diffclaims.theory.small import inverted, solve, upper_triangle
+from diffclaims.theory.small import inverted, solve_rows, upper_triangle
 from diffclaims.theory.state import State
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
+Numbers = NDArray[Any]
 
 #: Only so many neuron types enter the derivative that they have at most this many products of two functions.
 DERIVATIVE_PRODUCTS = 4e6
-#: Types whose resolvents are computed at once, so that they stay in the cache.
-CHUNK = 2048
-#: Entries of a a^T above which its strongest directions come from a random projection.
-DIRECT = 600
+#: Points and types whose resolvents are computed at once, so that they stay in the cache.
+CHUNK = 16_000
+#: Classes up to which entries of matrices are multiplied one by one, which is faster than matrix products.
+FEW = 6
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Equations:
             i, j = upper_triangle(k)
             p = a[:, i] * a[:, j]
             if self.compressed:
-                vectors, p = _strongest(
+                vectors, p = strongest(
                     p * np.where(i == j, 1.0, np.sqrt(2.0)), self.neurons.weight, self.max_rank or 1
                 )
                 vectors = vectors * np.where(i == j, 1.0, np.sqrt(0.5))
@@ -129,7 +132,7 @@ class Equations:
 
     # ---------------------------------------------------------------- one evaluation
 
-    def state(self, z: Complex, y: Complex, delta: Complex) -> State:
+    def state(self, z: Numbers, y: Numbers, delta: Numbers) -> State:
         """Evaluate every function of the unknowns that the equations and their derivatives need."""
         own, fractions = self.at_points, self.mixture.fractions
         k = self.mixture.n_classes
@@ -137,7 +140,7 @@ class Equations:
         # diagonal of Sigma~_j, shape (N, J, K)
         sigma = own.signal[..., None, None] * inverse[:, None, :] * own.variances + own.noise[..., None, None]
         sigma *= own.weights[..., None, :]
-        left: Complex
+        left: Numbers
         if self._vector is not None:
             a, total, g = self._scalars(sigma, y)
             om = (y * g)[..., None, None] * (a[..., None, :, None] * a[..., None, None, :])
@@ -161,34 +164,44 @@ class Equations:
             return np.asarray(self.neurons.a[0])
         return np.ones(1) if self.mixture.n_classes == 1 else None
 
-    def _scalars(self, sigma: Complex, y: Complex) -> tuple[Floats, Complex, Complex]:
+    def _scalars(self, sigma: Numbers, y: Numbers) -> tuple[Floats, Numbers, Numbers]:
         """v, ``v^T Sigma~_j v`` and ``1/(1 + y v^T Sigma~_j v)``, the last two of shape (N, J)."""
         assert self._vector is not None
         total = (sigma @ self._vector[..., None] ** 2)[..., 0]
         return self._vector, total, 1.0 / (1.0 + y * total)
 
-    def _inverse_zeta(self, z: Complex, slopes: Complex) -> Complex:
+    def _inverse_zeta(self, z: Numbers, slopes: Numbers) -> Numbers:
         """Resolvent by neuron type, shape (N, T), from what multiplies (p, v2).
 
         In real arithmetic: numpy would copy (p, v2) as complex numbers, and divides complex numbers slowly.
         """
-        *several, size, n_types = self._cross.shape
-        slopes, at = slopes.reshape(*several, -1, size), z.reshape(*several, -1, 1)
-        count = at.shape[-2]
-        both = np.concatenate([slopes.real, slopes.imag], axis=-2)
-        q = np.empty((*several, count, n_types), dtype=complex)
-        chunk = max(1, CHUNK // max(1, *several, 1))
+        *several, size, n_types = self._affine.shape
+        factors = np.concatenate([slopes, np.ones((z.size, 1)), -z[:, None]], axis=1).reshape(
+            *several, -1, size
+        )
+        count = factors.shape[-2]
+        q = np.empty((*several, count, n_types), dtype=factors.dtype)
+        real = not np.iscomplexobj(factors)
+        both = factors if real else np.concatenate([factors.real, -factors.imag], axis=-2)
+        chunk = max(1, CHUNK // max(1, z.size))
         for start in range(0, n_types, chunk):
             part = slice(start, start + chunk)
-            parts = both @ self._cross[..., part]
-            real, imag = parts[..., :count, :], parts[..., count:, :]
-            real += self._floor[..., None, part]
-            real -= at.real
-            imag -= at.imag
-            square = real * real + imag * imag
-            np.divide(real, square, out=q.real[..., part])
-            np.divide(imag, -square, out=q.imag[..., part])
+            zeta = both @ self._affine[..., part]
+            if real:
+                np.divide(1.0, zeta, out=q[..., part])
+                continue
+            above, below = zeta[..., :count, :], zeta[..., count:, :]
+            square = above * above
+            square += below * below
+            np.divide(above, square, out=q.real[..., part])
+            np.divide(below, square, out=q.imag[..., part])
         return q.reshape(z.size, n_types)
+
+    @cached_property
+    def _affine(self) -> Floats:
+        """What the inverse of q is linear in, (p, v2, noise floor, 1), shape (..., r + K + 2, T)."""
+        floor = self._floor[..., None, :]
+        return np.concatenate([self._cross, floor, np.ones_like(floor)], axis=-2)
 
     @cached_property
     def _cross(self) -> Floats:
@@ -201,55 +214,32 @@ class Equations:
         weight = self.neurons.weight * self.parameters.psi_p[..., None]
         return np.ascontiguousarray(np.swapaxes(self._cross * weight[..., None, :], -1, -2))
 
-    def _by_problem(self, x: Complex) -> Complex:
+    def _by_problem(self, x: Numbers) -> Numbers:
         """Array of all points as one of the points of each problem."""
         return x.reshape(*self.parameters.psi_p.shape, -1, *x.shape[1:])
 
-    def image(self, s: State) -> tuple[Complex, Complex]:
-        """Return the right-hand sides of the equations for y and delta, shapes (N, r) and (N, K)."""
+    def image(self, s: State) -> Numbers:
+        """Return the right-hand sides of the equations for y and delta, shape (N, r + K)."""
         own = self.at_points
-        q = self._by_problem(s.q)
-        average = q.real @ self.weighted_cross + 1j * (q.imag @ self.weighted_cross)
-        average = average.reshape(s.z.size, -1)
-        y = average[:, : self.rank]
-        diagonal = np.einsum("njkk->njk", s.om)
-        shares = self.mixture.fractions[:, None] * own.variances * own.signal[..., None, None]
-        delta = (shares * diagonal).sum(axis=1)
-        return y, (delta + average[:, self.rank :]) / own.psi_n[..., None]
+        out = _by_real(self._by_problem(s.q), self.weighted_cross).reshape(s.z.size, -1)
+        shares = self._shares * own.signal[..., None, None]
+        out[:, self.rank :] += (shares * np.einsum("njkk->njk", s.om)).sum(axis=1)
+        out[:, self.rank :] /= own.psi_n[..., None]
+        return out
 
-    def derivative(self, s: State) -> Complex:
-        """Return the Jacobian of `image`, shape (r + K, r + K, N), matrix indices first."""
-        own, fractions = self.at_points, self.mixture.fractions
-        r, k, count = self.rank, self.mixture.n_classes, s.z.size
-        e2 = own.signal[..., None, None]
+    @cached_property
+    def _shares(self) -> Floats:
+        """Variances times the fractions of their directions, shape (..., J, K)."""
+        return np.asarray(self.mixture.fractions[:, None] * self.at_points.variances)
+
+    def derivative(self, s: State) -> Numbers:
+        """Return the Jacobian of `image`, shape (N, r + K, r + K)."""
+        own, r = self.at_points, self.rank
         # How the diagonal of Sigma~_j and zeta move with delta_l.
-        d_sigma = -own.weights[..., None, :] * e2 * s.inverse[:, None, :] ** 2 * own.variances  # (N, J, K)
-        d_zeta = -own.weights * s.inverse**2  # (N, K), times v2
-        b = self.basis
-        # d Phi in coordinates, for each unknown: -Psi B_s Psi, and column k of L times its transpose.
-        if self._vector is not None:
-            a, total, scale = self._scalars(s.sigma, s.y)
-            a2 = (a**2)[..., None, :]
-            square = fractions * scale**2  # (N, J)
-            d_total = d_sigma * a2  # (N, J, K)
-            phi_y = -(total**2 * square).sum(axis=1)[:, None, None]
-            phi_d = np.einsum("nj,njl->nl", square, d_total)[:, None]
-            spread = np.swapaxes(own.variances * a2, -1, -2)  # (..., K, J)
-            om_y = spread @ square[..., None]
-            om_d = -(s.y**2)[..., None] * (spread @ (square[..., None] * d_total))
-        else:
-            weighted = np.sqrt(fractions)[:, None, None] * s.psi
-            right = (b[:, None, None] @ weighted).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
-            other = (np.swapaxes(weighted, -1, -2) @ b[:, None, None]).reshape(r, count, -1)
-            # <B_r, Psi B_s Psi> = sum over entries of (Psi^T B_r)(B_s Psi), Psi symmetric
-            phi_y = -(np.swapaxes(other, 0, 1) @ np.moveaxis(right, 0, 2))
-            left_b = np.swapaxes(s.left, -1, -2) @ (b[:, None, None] @ s.left)
-            diagonal = np.einsum("rnjkk->rnjk", left_b)
-            phi_d = np.einsum("j,rnjk,njk->nrk", fractions, diagonal, d_sigma)
-            shares = np.broadcast_to(fractions[:, None] * own.variances, s.sigma.shape)
-            om_y = np.einsum("njk,rnjk->nkr", shares, diagonal)
-            om_d = -np.einsum("njk,njkl,njl->nkl", shares, s.om**2, d_sigma)
-        size = r + k
+        square = own.weights * s.inverse**2  # (N, K)
+        d_sigma = -own.signal[..., None, None] * square[:, None, :] * own.variances  # (N, J, K)
+        d_zeta = -square  # times v2
+        phi_y, phi_d, om_y, om_d = (self._moves if self._vector is None else self._scalar_moves)(s, d_sigma)
         if self.neurons.n_types == 1:
             # One type has products of rank 1, which need no matrices.
             cross = self._by_point(self._cross[..., 0])
@@ -260,29 +250,66 @@ class Equations:
             jacobian = cross[..., :, None] * slope[:, None, :]
         else:
             g = self._products(s)
-            move = np.zeros((count, size, size), dtype=complex)  # d(phi_r, zeta_k) / d(y, delta)
-            move[:, :r, :r] = phi_y
-            move[:, :r, r:] = phi_d
-            move[:, np.arange(r, size), np.arange(r, size)] = d_zeta
-            jacobian = -(g @ move)
-        jacobian[:, r:, :r] += e2 * om_y
-        jacobian[:, r:, r:] += e2 * om_d
+            jacobian = np.empty_like(g)
+            jacobian[..., :r] = g[..., :r] @ -phi_y
+            jacobian[..., r:] = g[..., :r] @ -phi_d
+            jacobian[..., r:] -= g[..., r:] * d_zeta[:, None, :]
+        jacobian[:, r:, :r] += own.signal[..., None, None] * om_y
+        jacobian[:, r:, r:] += own.signal[..., None, None] * om_d
         jacobian[:, r:] /= own.psi_n[..., None, None]
-        return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+        return np.asarray(jacobian)
+
+    def _scalar_moves(self, s: State, d_sigma: Numbers) -> tuple[Numbers, ...]:
+        """How coordinates of Phi, and the diagonal of Om, move with y and delta, where Y is one number."""
+        fractions = self.mixture.fractions
+        a, total, scale = self._scalars(s.sigma, s.y)
+        a2 = (a**2)[..., None, :]
+        square = fractions * scale**2  # (N, J)
+        d_total = d_sigma * a2  # (N, J, K)
+        phi_y = -(total**2 * square).sum(axis=1)[:, None, None]
+        phi_d = np.einsum("nj,njl->nl", square, d_total)[:, None]
+        spread = np.swapaxes(self.at_points.variances * a2, -1, -2)  # (..., K, J)
+        om_y = spread @ square[..., None]
+        om_d = -(s.y**2)[..., None] * (spread @ (square[..., None] * d_total))
+        return phi_y, phi_d, om_y, om_d
+
+    def _moves(self, s: State, d_sigma: Numbers) -> tuple[Numbers, ...]:
+        """The same of a matrix: -Psi B_s Psi, and column k of L times its transpose, and what Om is of them."""
+        fractions, r, count = self.mixture.fractions, self.rank, s.z.size
+        if self.compressed or self.mixture.n_classes > FEW:
+            b = self.basis
+            weighted = np.sqrt(fractions)[:, None, None] * s.psi
+            right = (b[:, None, None] @ weighted).reshape(r, count, -1)  # B_s Psi, (r, N, J K K)
+            other = (np.swapaxes(weighted, -1, -2) @ b[:, None, None]).reshape(r, count, -1)
+            # <B_r, Psi B_s Psi> = sum over entries of (Psi^T B_r)(B_s Psi), Psi symmetric
+            phi_y = -(np.swapaxes(other, 0, 1) @ np.moveaxis(right, 0, 2))
+            left_b = np.swapaxes(s.left, -1, -2) @ (b[:, None, None] @ s.left)
+            columns = np.einsum("rnjkk->njrk", left_b)
+        else:
+            # B_s has two entries, or one: i, j and j, i.
+            i, j = upper_triangle(self.mixture.n_classes)
+            twice = np.where(i == j, 1.0, 2.0)
+            one = s.psi[..., i[:, None], i] * s.psi[..., j[:, None], j]
+            one += s.psi[..., i[:, None], j] * s.psi[..., j[:, None], i]
+            one *= fractions[:, None, None]
+            phi_y = one.sum(axis=1) * (-0.5 * twice[:, None] * twice)
+            columns = s.left[..., i, :] * s.left[..., j, :] * twice[:, None]  # (N, J, r, K)
+        phi_d = (columns * (fractions[:, None] * d_sigma)[..., None, :]).sum(axis=1)
+        om_y = np.swapaxes((columns * self._shares[..., None, :]).sum(axis=1), -1, -2)
+        om_d = -(s.om**2 * (self._shares[..., None] * d_sigma[..., None, :])).sum(axis=1)
+        return phi_y, phi_d, om_y, om_d
 
     def _by_point(self, x: Floats) -> Floats:
         """What each problem has, for each of its points; of one problem alone as it is."""
         return x
 
-    def _products(self, s: State) -> Complex:
+    def _products(self, s: State) -> Numbers:
         """``psi_p E[q^2 f g]`` of all f and g in (p, v2), shape (N, r + K, r + K)."""
-        weight, pairs, upper = self._slope_averages
-        q2 = self._by_problem(s.q)[..., :: self._stride] ** 2 * weight[..., None, :]
+        pairs, upper = self._slope_averages
+        q2 = self._by_problem(s.q)[..., :: self._stride] ** 2
         size = self.rank + self.mixture.n_classes
-        g = np.empty((s.z.size, size, size), dtype=complex)
-        # Real times real: a complex product would first copy the real factor as a complex one.
-        turned = np.swapaxes(pairs, -1, -2)
-        products = (q2.real @ turned + 1j * (q2.imag @ turned)).reshape(s.z.size, -1)
+        g = np.empty((s.z.size, size, size), dtype=q2.dtype)
+        products = _by_real(q2, pairs).reshape(s.z.size, -1)
         g[:, upper[0], upper[1]] = products
         g[:, upper[1], upper[0]] = products
         return g
@@ -294,14 +321,15 @@ class Equations:
         return max(1, int(products / DERIVATIVE_PRODUCTS))
 
     @cached_property
-    def _slope_averages(self) -> tuple[Floats, Floats, tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Weights of the types in the derivative, products of (p, v2) there, and which products."""
+    def _slope_averages(self) -> tuple[Floats, tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Products of (p, v2) of some of the types, (..., T', pairs), with their weights; and which products."""
         some = slice(None, None, self._stride)
         weight = self.neurons.weight[..., some]
         cross = self._cross[..., some]
         upper = upper_triangle(cross.shape[-2])
         share = self.parameters.psi_p[..., None] * weight / weight.sum(axis=-1, keepdims=True)
-        return share, cross[..., upper[0], :] * cross[..., upper[1], :], upper
+        pairs = cross[..., upper[0], :] * cross[..., upper[1], :] * share[..., None, :]
+        return np.swapaxes(pairs, -1, -2), upper
 
     # ---------------------------------------------------------------- iterations
 
@@ -315,72 +343,26 @@ class Equations:
     def damped(self, z: Complex, y: Complex, delta: Complex, steps: int) -> tuple[Complex, Complex]:
         """Iterate with damping 1/2: slow but globally convergent away from the real axis."""
         for _ in range(steps):
-            new_y, new_delta = self.image(self.state(z, y, delta))
-            y, delta = (y + new_y) / 2, (delta + new_delta) / 2
+            new = self.image(self.state(z, y, delta))
+            y, delta = (y + new[:, : self.rank]) / 2, (delta + new[:, self.rank :]) / 2
         return y, delta
 
-    def residual(self, s: State) -> tuple[Complex, Floats]:
-        """Return the mismatch, shape (r + K, N), and its size relative to the unknowns, shape (N,)."""
-        new_y, new_delta = self.image(s)
-        gap = np.concatenate([new_y - s.y, new_delta - s.delta], axis=1).T
-        scale_y = np.abs(new_y).max(axis=1) + 1e-300
-        scale_d = np.abs(new_delta).max(axis=1) + 1e-300
-        r = self.rank
-        size = np.maximum(np.abs(gap[:r]).max(axis=0) / scale_y, np.abs(gap[r:]).max(axis=0) / scale_d)
-        return gap, size
+    def residual(self, s: State) -> tuple[Numbers, Floats]:
+        """Return the mismatch, shape (N, r + K), and its size relative to the unknowns, shape (N,)."""
+        new = self.image(s)
+        gap = new - np.concatenate([s.y, s.delta], axis=1)
+        # The largest of y and of delta.
+        off, scale = (np.maximum.reduceat(np.abs(x), [0, self.rank], axis=1) for x in (gap, new))
+        return gap, (off / (scale + 1e-300)).max(axis=1)
 
-    def newton(
-        self, z: Complex, y: Complex, delta: Complex, *, tolerance: float, max_steps: int
-    ) -> tuple[State, Floats, int]:
-        """Newton's method at every point; points that are done are left alone.
-
-        Returns
-        -------
-        state : State
-        residual : ndarray, shape (N,)
-        steps : int
-        """
-        r = self.rank
-        y, delta = y.copy(), delta.copy()
-        state = self.state(z, y, delta)
-        gap, size = self.residual(state)
-        steps = 0
-        while steps < max_steps:
-            bad = size > tolerance
-            if not bad.any():
-                break
-            todo, these = self.unfinished(bad)
-            part = state if todo.size == z.size else state.take(todo)
-            jacobian = -these.derivative(part)
-            idx = np.arange(jacobian.shape[0])
-            jacobian[idx, idx] += 1.0
-            step = solve(jacobian, gap[:, None, todo])[:, 0].T
-            y[todo] += step[:, :r]
-            delta[todo] += step[:, r:]
-            steps += 1
-            if todo.size == z.size:
-                state = self.state(z, y, delta)
-                gap, size = self.residual(state)
-            else:
-                fresh = these.state(z[todo], y[todo], delta[todo])
-                gap[:, todo], size[todo] = these.residual(fresh)
-                state = state.put(todo, fresh)
-        return state, size, steps
+    def step(self, s: State, right: Numbers) -> Numbers:
+        """Solve ``x - derivative x = right``, both of shape (N, r + K): a step of Newton's method."""
+        matrix = np.eye(right.shape[-1]) - self.derivative(s)
+        return solve_rows(matrix, right)
 
 
-def _strongest(p: Floats, weight: Floats, max_rank: int) -> tuple[Floats, Floats]:
-    """Return the directions, shape (s, r), that carry most of p over the neurons, and coordinates there.
-
-    The off-diagonal entries of a symmetric matrix count twice, so that the norm is that of matrices.
-    """
-    root = np.sqrt(weight)[:, None] * p
-    if p.shape[1] <= DIRECT:
-        vectors = np.linalg.eigh(root.T @ root)[1]
-    else:
-        # A random projection and one power step find the strongest of thousands of directions.
-        draw = np.random.default_rng(0).normal(size=(p.shape[1], max(DIRECT // 2, 2 * max_rank)))
-        span = np.linalg.qr(root.T @ (root @ draw))[0]
-        small = root @ span
-        vectors = span @ np.linalg.eigh(small.T @ small)[1]
-    strongest = vectors[:, -max_rank:]  # eigh sorts upwards
-    return strongest.T, p @ strongest
+def _by_real(numbers: Numbers, real: Floats) -> Numbers:
+    """Matrix product. A complex one would first copy the real factor as a complex one."""
+    if np.iscomplexobj(numbers):
+        return np.asarray(numbers.real @ real + 1j * (numbers.imag @ real))
+    return np.asarray(numbers @ real)

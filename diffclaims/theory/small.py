@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Complex = NDArray[np.complex128]
+#: Complex or real.
+Numbers = NDArray[Any]
 
 #: Up to this size a whole-array elimination beats one LAPACK call per grid point.
 UNROLL = 4
 
 
-def solve(matrix: Complex, right: Complex) -> Complex:
+def solve(matrix: Numbers, right: Numbers) -> Numbers:
     """Solve ``matrix @ x = right`` at every grid point.
 
     Parameters
@@ -38,13 +41,20 @@ def solve(matrix: Complex, right: Complex) -> Complex:
     return np.ascontiguousarray(np.moveaxis(back, (-2, -1), (0, 1)))
 
 
-def inverted(matrix: Complex) -> Complex:
-    """Invert matrices whose indices are the last two: (..., n, n). Two by two has a closed form."""
+def solve_rows(matrix: Numbers, right: Numbers) -> Numbers:
+    """The same with the grid first: (N, n, n) and (N, n) -> (N, n)."""
+    if matrix.shape[-1] > UNROLL:
+        return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0])
+    return solve(matrix.transpose(1, 2, 0), right.T[:, None])[:, 0].T
+
+
+def inverted(matrix: Numbers) -> Numbers:
+    """Invert real or complex matrices whose indices are the last two: (..., n, n). Two by two has a closed form."""
     if matrix.shape[-1] != 2:
-        return np.asarray(np.linalg.inv(matrix), dtype=complex)
+        return np.asarray(np.linalg.inv(matrix))
     a, b, c, d = (matrix[..., i, j] for i in (0, 1) for j in (0, 1))
     scale = 1.0 / (a * d - b * c)
-    out = np.empty(matrix.shape, dtype=complex)
+    out = np.empty_like(matrix)
     out[..., 0, 0], out[..., 0, 1] = d * scale, -b * scale
     out[..., 1, 0], out[..., 1, 1] = -c * scale, a * scale
     return out
@@ -59,7 +69,7 @@ def upper_triangle(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return i, j
 
 
-def _eliminate(matrix: Complex, right: Complex) -> Complex:
+def _eliminate(matrix: Numbers, right: Numbers) -> Numbers:
     # No pivoting: the matrices here are the identity minus a contraction, or close to it.
     a, b = matrix.copy(), right.copy()
     n = a.shape[0]

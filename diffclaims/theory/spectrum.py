@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
@@ -104,16 +104,18 @@ def spectrum(
     else:
         values = increasing("eigenvalues", eigenvalues, above_zero=True)
     known = Known()
-    parts, more = _all_bulks(equations, mass_accuracy, throw, known) if bulks else (xr.Dataset(), {})
+    parts, more = _all_bulks(equations, mass_accuracy, throw, known) if bulks else ({}, {})
     found = densities(equations, values, throw=throw, known=known)
     dataset = xr.Dataset(
         {
             "density": (("eigenvalue",), found.density),
             "population_energy": (("class", "eigenvalue"), found.population),
             "training_energy": (("class", "eigenvalue"), found.training),
+            **parts,
         },
-        coords={"class": list(mixture.classes), "eigenvalue": values},
-    ).merge(parts)
+        coords={"class": list(mixture.classes), "eigenvalue": values}
+        | ({"side": ["lower", "upper"]} if bulks else {}),
+    )
     more |= {
         "residual": found.diagnosis.residual,
         "steps": found.diagnosis.steps,
@@ -134,7 +136,7 @@ def mean_eigenvalue(equations: Equations) -> float:
 
 def _all_bulks(
     equations: Equations, mass_accuracy: float, throw: bool, known: Known
-) -> tuple[xr.Dataset, dict[str, str | int | float]]:
+) -> tuple[dict[str, tuple[Any, ...]], dict[str, str | int | float]]:
     """Find the bulks, scanning ever more finely until their masses add up to one."""
     atom_at, atom_mass = _atom(equations)
     best: tuple[float, Floats, float, Bulks] | None = None
@@ -156,21 +158,18 @@ def _all_bulks(
     # The d widest directions of W carry what can be generalized: the uppermost d of p modes.
     above = np.cumsum(found.mass[::-1])[::-1]
     generalization = above <= (1 + GENERALIZATION_SLACK) / equations.model.psi_p
-    parts = xr.Dataset(
-        {
-            # The other accuracy does not see them: at an edge there is no density.
-            "bulk_edge": (("bulk", "side"), edges, {"accuracy_relative": edge_error}),
-            "bulk_mass": (("bulk",), found.mass),
-            "bulk_mean": (("bulk",), found.mean),
-            "bulk_population_energy": (("class", "bulk"), found.population),
-            "bulk_training_energy": (("class", "bulk"), found.training),
-            "bulk_training_log": (("class", "bulk"), found.training_log),
-            "atom_eigenvalue": ((), atom_at),
-            "atom_mass": ((), atom_mass),
-            "bulk_generalization": (("bulk",), generalization.astype(np.int8)),
-        },
-        coords={"class": list(equations.mixture.classes), "side": ["lower", "upper"]},
-    )
+    parts: dict[str, tuple[Any, ...]] = {
+        # The other accuracy does not see them: at an edge there is no density.
+        "bulk_edge": (("bulk", "side"), edges, {"accuracy_relative": edge_error}),
+        "bulk_mass": (("bulk",), found.mass),
+        "bulk_mean": (("bulk",), found.mean),
+        "bulk_population_energy": (("class", "bulk"), found.population),
+        "bulk_training_energy": (("class", "bulk"), found.training),
+        "bulk_training_log": (("class", "bulk"), found.training_log),
+        "atom_eigenvalue": ((), atom_at),
+        "atom_mass": ((), atom_mass),
+        "bulk_generalization": (("bulk",), generalization.astype(np.int8)),
+    }
     more: dict[str, str | int | float] = {
         "mass": mass,
         "first_moment": float(found.mass @ found.mean) + atom_mass * atom_at,

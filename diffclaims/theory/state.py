@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Complex = NDArray[np.complex128]
+#: Complex, or real where everything is: outside the support, on the axis itself.
+Numbers = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,15 @@ class State:
         Diagonal of the resolvent by neuron type.
     """
 
-    z: Complex
-    y: Complex
-    delta: Complex
-    inverse: Complex
-    sigma: Complex
-    left: Complex
-    psi: Complex
-    om: Complex
-    q: Complex
+    z: Numbers
+    y: Numbers
+    delta: Numbers
+    inverse: Numbers
+    sigma: Numbers
+    left: Numbers
+    psi: Numbers
+    om: Numbers
+    q: Numbers
 
     def take(self, index: NDArray[np.intp]) -> State:
         """Return the state at some of the points."""
@@ -50,6 +52,20 @@ class State:
             array[index] = getattr(other, name)
             parts.append(array)
         return State(*parts)
+
+    def real(self) -> State:
+        """Return the real parts."""
+        return State(*(getattr(self, name).real for name in self.__dataclass_fields__))
+
+    def replace(self, index: NDArray[np.intp], other: State) -> None:
+        """Overwrite what is at some of the points, which stay where they are; for who made this state alone."""
+        for name in self.__dataclass_fields__:
+            if name != "z":
+                getattr(self, name)[index] = getattr(other, name)
+
+    def conjugate(self) -> State:
+        """Return the state at the conjugate points."""
+        return State(*(np.conj(getattr(self, name)) for name in self.__dataclass_fields__))
 
     def with_conjugate(self) -> State:
         """Return the state at these points followed by the conjugate ones."""

@@ -18,6 +18,10 @@ from diffclaims.times.definitions import Milestone
 
 Floats = NDArray[np.float64]
 
+#: A level that a curve would reach within so many further factors of e of the time, at the rate of its last one,
+#: lies beyond the end of the curve; any other is never reached. Ours.
+FURTHER = 10.0
+
 
 @checked
 def learning_times(
@@ -111,7 +115,57 @@ def log_times(
     dict
         Of each milestone the values, of shape (n_thresholds, n_which) or (n_thresholds, n_which, n_seeds), and
         bounds of that shape, or None where the curves state no accuracy.
+
+    See Also
+    --------
+    beyond_end : Which of the values that are +inf may lie beyond the end of the curves.
     """
+    x, test, train, rest = _arrays(curves, which)
+    accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
+    return _read(thresholds, x, test, train, rest, accuracy)
+
+
+def beyond_end(
+    curves: xr.Dataset, milestone: Milestone, thresholds: Sequence[float], which: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Return which thresholds a curve has not reached at its end but still nears.
+
+    A curve that is flat at its end, as that of a solver which covers all of learning, never reaches them. One that
+    still rises may: by its mean slope over the last factor e of time (or over the last two points, where they
+    are farther apart), it would take up to `FURTHER` more of them.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        Kind "curves", valid.
+    milestone : {"gen", "best", "mem"}
+        The least loss has no level, so that of "best" it cannot be said: never.
+    thresholds, which
+        As in `log_times`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_thresholds, n_which) or (n_thresholds, n_which, n_seeds)
+    """
+    x, test, train, rest = _arrays(curves, which)
+    levels = np.asarray(thresholds).reshape(-1, *(1,) * rest.ndim)
+    if milestone == "best":
+        return np.zeros((len(levels), *rest.shape), dtype=bool)
+    curve = _height(milestone, test, train) / rest[..., None]
+    start = min(int(np.searchsorted(x, x[-1] - 1.0)), x.size - 2)
+    slope = (curve[..., -1] - curve[..., start]) / (x[-1] - x[start])
+    missing = levels - curve[..., -1]
+    reached = curve.max(axis=-1) >= levels
+    nears: NDArray[np.bool_] = ~reached & (slope * FURTHER >= missing)
+    return nears
+
+
+def _height(milestone: Milestone, test: Floats, train: Floats) -> Floats:
+    return 1 - test if milestone == "gen" else test - train
+
+
+def _arrays(curves: xr.Dataset, which: Sequence[int]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Log times, and the test losses, training losses and learnable losses of these classes, classes first."""
     # Variables without their coordinates: a reader of one number asks a thousand times.
     bare = curves.variables
     times = bare["training_time"].values
@@ -127,10 +181,7 @@ def log_times(
             "nothing can be read off them"
         )
     rest = (1 - bayes).reshape(*bayes.shape, *(1,) * (test.ndim - 1 - bayes.ndim))
-    accuracy = float(curves.attrs["accuracy"]) if "accuracy" in curves.attrs else None
-    return _read(
-        thresholds, np.log(times[times > 0]), test, train, np.broadcast_to(rest, test.shape[:-1]), accuracy
-    )
+    return np.log(times[times > 0]), test, train, np.broadcast_to(rest, test.shape[:-1])
 
 
 def _last(variable: xr.Variable, *dims: str) -> Floats:
@@ -161,10 +212,9 @@ def _read(
     if not crossed:
         return found
     counts = [len(levels[milestone]) for milestone in crossed]
-    heights = {"gen": 1 - test, "mem": test - train}
     curve = np.concatenate(
         [
-            np.broadcast_to(heights[milestone] / learnable[..., None], (count, *test.shape))
+            np.broadcast_to(_height(milestone, test, train) / learnable[..., None], (count, *test.shape))
             for milestone, count in zip(crossed, counts, strict=True)
         ]
     )

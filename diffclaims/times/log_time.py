@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 class LogTime:
     """``ln tau`` of one class by seed, or a difference of two: known, or known to lie between two limits.
 
-    A training run that ended before a milestone says that its time is later than the end, no more. A solver
-    that covers all of learning says that it is never reached: +inf, exactly.
+    A training run that ended before a milestone says that its time is later than the end, no more; so does a
+    curve that still nears the level at its end. One that is flat there says that it is never reached: +inf, exactly.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ def log_time(curves: xr.Dataset, milestone: Milestone, level: float | str, which
     -------
     LogTime
         Times that the dataset states are those of training runs: what they do not reach is later than the
-        last training time. Thresholds on losses are read off curves that cover all of learning: what
-        they do not reach is never reached.
+        last training time. A threshold that the losses do not reach is never reached, unless they still near it at
+        their end (`diffclaims.times.learning.beyond_end`): then its time, too, is only later than the last.
     """
     return log_times(curves, {milestone: (level,)}, (which,))[milestone][0][0]
 
@@ -106,23 +106,37 @@ def log_times(
         if STATED[milestone][0] not in curves
     }
     read = learning.log_times(curves, thresholds, which) if thresholds else {}
+    # Few curves have times that are not reached: those are looked at again, and the others are not slowed down.
+    unreached = [milestone for milestone, (values, _) in read.items() if np.isposinf(values).any()]
+    later = {m: learning.beyond_end(curves, m, thresholds[m], which) for m in unreached}
     return {
-        milestone: _known(*read[milestone], seeds)
+        milestone: _known(*read[milestone], later.get(milestone), _last_time(curves), seeds)
         if milestone in read
         else [[_stated(curves, *STATED[milestone], level, one, seeds) for one in which] for level in some]
         for milestone, some in levels.items()
     }
 
 
-def _known(values: Floats, bounds: Floats | None, seeds: NDArray[np.int64] | None) -> list[list[LogTime]]:
+def _known(
+    values: Floats,
+    bounds: Floats | None,
+    later: NDArray[np.bool_] | None,
+    end: float,
+    seeds: NDArray[np.int64] | None,
+) -> list[list[LogTime]]:
     accuracies = np.zeros(values.shape) if bounds is None else bounds
+    lows = values if later is None else np.where(np.isposinf(values) & later, end, values)
     return [
         [
-            LogTime(np.atleast_1d(known), np.atleast_1d(known), float(np.max(accuracy)), seeds)
-            for known, accuracy in zip(*row, strict=True)
+            LogTime(np.atleast_1d(low), np.atleast_1d(high), float(np.max(accuracy)), seeds)
+            for low, high, accuracy in zip(*row, strict=True)
         ]
-        for row in zip(values, accuracies, strict=True)
+        for row in zip(lows, values, accuracies, strict=True)
     ]
+
+
+def _last_time(curves: xr.Dataset) -> float:
+    return float(np.log(float(curves.variables["training_time"].values[-1])))
 
 
 def _stated(
@@ -139,5 +153,4 @@ def _stated(
         at[dim] = curves.variables[dim].values.tolist().index(level)
     stated = curves.variables[variable].isel(at)
     values = np.log(np.atleast_1d(stated.values.astype(np.float64)))
-    end = np.log(float(curves.variables["training_time"].values[-1]))
-    return LogTime(np.where(np.isposinf(values), end, values), values, seeds=seeds)
+    return LogTime(np.where(np.isposinf(values), _last_time(curves), values), values, seeds=seeds)

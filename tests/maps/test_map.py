@@ -221,23 +221,23 @@ def words():
 
 def test_a_killed_command_resumes(words, tmp_path):
     path, rest = words
-    asked = command("--x", "ratio=0.3..4", "--y", "offset=-1..1.5", "--nx", "30", "--ny", "30", *rest,
+    asked = command("--x", "ratio=0.3..4", "--y", "offset=-1..1.5", "--nx", "20", "--ny", "20", *rest,
                     cwd=tmp_path, env_path=path)  # fmt: skip
     process = subprocess.Popen(asked, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     kept = checkpoint_of(tmp_path / "m.nc")
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and (not kept.exists() or points_in(kept) < 20):
-        time.sleep(0.02)
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert 20 <= points_in(kept) < 900
+    assert 20 <= points_in(kept) < 400
     assert not (tmp_path / "m.nc").exists()
     done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "900 points" in done.stdout
+    assert "400 points" in done.stdout
     assert "boundary in offset: on " in done.stdout
     ds = read_map(tmp_path / "m.nc")
     assert ds.attrs["command"].startswith("diffclaims map order --x")
-    assert ds["margin"].shape == (30, 30)
+    assert ds["margin"].shape == (20, 20)
 
 
 def test_a_wrong_axis_is_one_line(words, tmp_path):

@@ -100,8 +100,8 @@ def test_bad_input_is_refused():
         pass
 
 
-def test_dask_is_asked_for_only_when_needed(monkeypatch):
-
+@pytest.fixture
+def no_dask(monkeypatch):
     import importlib
 
     def missing(name, *args):
@@ -111,8 +111,19 @@ def test_dask_is_asked_for_only_when_needed(monkeypatch):
 
     actual_import = importlib.import_module
     monkeypatch.setattr(importlib, "import_module", missing)
-    with (
-        pytest.raises(DiffclaimsError, match=r"dask is not installed.*pip install 'diffclaims\[map\]'"),
-        Pool(2),
-    ):
+
+
+def test_dask_is_asked_for_only_when_needed(no_dask):
+    said = r"dask is not installed.*--workers 0 computes.*pip install 'diffclaims\[map\]'"
+    with pytest.raises(DiffclaimsError, match=said), Pool(2):
         pass
+    with Pool(0) as pool:
+        assert pool.client is None
+
+
+def test_a_map_that_has_no_workers_leaves_no_file(no_dask, tmp_path, plan):
+    with pytest.raises(DiffclaimsError, match="--workers 0"):
+        run_map(plan("ratio=0.3..4", n=2), tmp_path / "m.nc", workers=2)
+    assert list(tmp_path.iterdir()) == []
+    run_map(plan("ratio=0.3..4", n=2), tmp_path / "m.nc", workers=0)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.nc"]

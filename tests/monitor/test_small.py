@@ -11,7 +11,12 @@ from tests.monitor.small import NAMES, SHOWN, SIZES, allowed, states
 
 @pytest.mark.parametrize(
     ("convention", "n"),
-    [*(("x0", n) for n in SIZES[:-1]), *((c, n) for c in SHOWN[1:] for n in (2, 8))],
+    [
+        *(("x0", n) for n in SIZES[:-1]),
+        # Each further convention at one size, in turn; at both with `--slow`.
+        *((c, (2, 8)[i % 2]) for i, c in enumerate(SHOWN[1:])),
+        *(pytest.param(c, (8, 2)[i % 2], marks=pytest.mark.slow) for i, c in enumerate(SHOWN[1:])),
+    ],
 )
 @pytest.mark.parametrize("model", NAMES)
 def test_a_small_class_is_called_what_it_is_or_unknown(model, convention, n, tmp_path):

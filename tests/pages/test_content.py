@@ -146,10 +146,10 @@ def test_an_advice_shows_each_class_with_its_own_numbers():
     for k, name in enumerate(marked):
         one = advice.isel({"class": k})
         assert orders[name][0] == place(one, "learned")
-        assert orders[name][1].startswith(f"{float(one['tau_gen']) / first:.2f} ±")
+        assert orders[name][1].startswith(f"{float(one['tau_gen']) / first:.2f} ×/÷ ")
         assert classes[name][:2] == [f"{int(one['samples']):,}", f"{float(one['variance']):.3g}"]
     assert [r[0].split()[0] for r in orders.values()] == ["1", "2", "3"]
-    assert any(window(advice.attrs).replace("+-", "±") in t for t in found.texts)
+    assert any(window(advice).replace("x/÷", "×/÷") in t for t in found.texts)
     assert len(found.all("line", class_="limits")) >= 6
     shares = found.table("Shares of the classes")
     assert [r[0] for r in shares.values()] == [f"{v:.3f}" for v in advice["weight"].values]

@@ -68,14 +68,14 @@ def test_the_order_swapped_fails(tmp_path):
     swapped = [
         dict(zip(t, list(t.values())[::-1], strict=True)) for t in (planted.LEARNED, planted.MEMORIZED)
     ]
-    for seed in range(10):
+    for seed in range(8):
         planted.train(tmp_path / str(seed), seed, learned=swapped[0], memorized=swapped[1])
     assert only(tmp_path) == "fails"
 
 
 def test_pooled_labels_do_not_hold(tmp_path):
     """Labels that are drawn anew say nothing of the samples: both classes are one."""
-    for seed in range(10):
+    for seed in range(8):
         planted.train(tmp_path / str(seed), seed, pooled=True)
     assert only(tmp_path) != "holds"
 
@@ -236,12 +236,12 @@ def keep(folder, steps):
 
 
 def test_a_killed_training_does_not_count_and_is_told(some):
-    folder = some(range(9))
-    keep(folder / "seed-8", [s for s in planted.STEPS if s < 500])
+    folder = some(range(8))
+    keep(folder / "seed-7", [s for s in planted.STEPS if s < 500])
     runs = Runs(folder)
-    assert runs.left_out() == {str(folder / "seed-8"): f"it ends at step 316, others at {planted.STEPS[-1]}"}
+    assert runs.left_out() == {str(folder / "seed-7"): f"it ends at step 316, others at {planted.STEPS[-1]}"}
     assert runs.title.endswith("1 left out)")
-    assert curves_of(folder)["seed"].values.tolist() == list(range(8))
+    assert curves_of(folder)["seed"].values.tolist() == list(range(7))
     assert json.loads(curves_of(folder).attrs["left_out"]) == runs.left_out()
 
 
@@ -335,7 +335,7 @@ def test_from_a_folder_with_a_name_of_its_own(sweep, tmp_path):
     for line in (
         "it does not measure spectrum",
         "no case in the regime of this claim, which takes two classes of unequal weights",
-        "+1.64 in toy-n64",
+        "+1.47 in toy-n64",
     ):
         assert line in done.stdout
 

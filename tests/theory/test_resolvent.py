@@ -91,10 +91,10 @@ def test_derivative_by_differences(mixture, model, seed):
 
     def image(sign):
         moved = eq.state(state.z, state.y + sign * step[: eq.rank], state.delta + sign * step[eq.rank :])
-        return np.concatenate(eq.image(moved), axis=1)[0]
+        return eq.image(moved)[0]
 
     numeric = (image(1) - image(-1)) / 2
-    exact = eq.derivative(state)[:, :, 0] @ step
+    exact = eq.derivative(state)[0] @ step
     np.testing.assert_allclose(exact, numeric, atol=1e-6 * np.abs(numeric).max())
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffclaims.theory.small import UNROLL, inverted, solve
+from diffclaims.theory.small import UNROLL, inverted, solve, solve_rows
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, UNROLL, UNROLL + 1, 9])
@@ -18,6 +18,14 @@ def test_solves_every_grid_point(size, columns):
     np.testing.assert_allclose(np.einsum("abnm,bcnm->acnm", matrix, found), right, atol=1e-12)
     np.testing.assert_array_equal(matrix, kept[0])
     np.testing.assert_array_equal(right, kept[1])
+
+
+@pytest.mark.parametrize("size", [1, 2, UNROLL, UNROLL + 1])
+def test_solves_with_the_grid_first(size):
+    rng = np.random.default_rng(size)
+    matrix = np.eye(size) + 0.3 * rng.normal(size=(7, size, size)) / np.sqrt(size)
+    right = rng.normal(size=(7, size)) + 1j * rng.normal(size=(7, size))
+    np.testing.assert_allclose(np.einsum("nij,nj->ni", matrix, solve_rows(matrix, right)), right, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])

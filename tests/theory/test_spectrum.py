@@ -352,6 +352,25 @@ def test_a_point_without_solution_is_reported(monkeypatch):
     assert not diagnosis.ok
 
 
+def test_what_comes_back_to_the_same_is_not_tried_a_third_time(monkeypatch):
+    eq, at = equations(*PLAIN["isotropic"]), spectrum(*PLAIN["isotropic"]).bulk_edge.values.mean(axis=1)
+    right, _ = solve_on_axis(eq, at)
+    strides, descend = [], axis._descend
+    monkeypatch.setattr(axis, "_descend", lambda *args: strides.append(args[2]) or descend(*args))
+    # From the axis no leap is small enough.
+    monkeypatch.setattr(axis, "LEAP", 0.0)
+    again, diagnosis = solve_on_axis(eq, at, throw=False)
+    assert strides == list(axis.STRIDES[:2])
+    assert not diagnosis.ok
+    assert diagnosis.residual < 1e-10
+    np.testing.assert_allclose(again.y, right.y, rtol=1e-6)
+    # Solutions that differ each time are all tried.
+    strides.clear()
+    monkeypatch.setattr(axis, "SAME", 0.0)
+    solve_on_axis(eq, at, throw=False)
+    assert strides == list(axis.STRIDES)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_solutions_started_from_others_are_those_continued_from_above(name):
     eq = equations(*PLAIN[name])
@@ -367,9 +386,12 @@ def test_a_wrong_guess_is_not_followed():
     eq = equations(*PLAIN["isotropic"])
     at = np.geomspace(1.01 * eq.lowest(), eq.highest(), 50)
     right, _ = solve_on_axis(eq, at)
-    for wrong in (1e3 * right.y, -right.y, np.roll(right.y, 25, axis=0)):
-        state, _ = solve_on_axis(eq, at, guess=(wrong, right.delta))
-        np.testing.assert_allclose(state.y, right.y, rtol=1e-6)
+    for wrong in (1e3 * right.y, -right.y, np.conj(right.y), np.roll(right.y, 25, axis=0)):
+        guess = np.concatenate([wrong, right.delta], axis=1)
+        for distance in (0.0, 1e-6, 1e-3, 0.1, 10.0):
+            state, diagnosis = solve_on_axis(eq, at, guess=axis.Guess(guess, distance * at))
+            assert diagnosis.ok
+            np.testing.assert_allclose(state.y, right.y, rtol=1e-6)
 
 
 @pytest.mark.parametrize("eigenvalue", [0.0, -1.0, np.nan])

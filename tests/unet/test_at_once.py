@@ -36,6 +36,10 @@ def alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
 
 
+#: Settings of a run that is measured before its first step and after its last, and draws no images.
+LIGHT = {"snapshots": 2, "sample_at": (), "uturn_at": ()}
+
+
 def quiet(line: str) -> None:
     pass
 
@@ -68,7 +72,7 @@ def one_by_one(source, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("at_once", [2, 3, 9])
+@pytest.mark.parametrize("at_once", [2, pytest.param(3, marks=pytest.mark.slow), 9])
 def test_runs_in_turn_are_the_runs_one_by_one(source, one_by_one, tmp_path, at_once):
     done = run_campaign(some_runs(), source, tmp_path, compute=Compute(), at_once=at_once, say=quiet)
     assert done == [tmp_path / r.folder / RAW for r in some_runs()]
@@ -78,7 +82,7 @@ def test_runs_in_turn_are_the_runs_one_by_one(source, one_by_one, tmp_path, at_o
 
 def test_they_do_take_turns(source, tmp_path):
     said = []
-    runs = some_runs()[:3]
+    runs = some_runs(**LIGHT)[:3]
     run_campaign(runs, source, tmp_path, compute=Compute(report_every=0.0), at_once=2, say=said.append)
     steps = [line.split(",")[0] for line in said]
     # Two are advanced in turn; the third is taken up when the first has ended.
@@ -94,7 +98,7 @@ def test_they_do_take_turns(source, tmp_path):
 
 def test_kill_9_under_turns_continues_to_the_same_results(source, tmp_path):
     runs = [
-        RunConfig.of("a", seed=s, **{**TINY, "steps": 90, "snapshots": 5, "sample_at": (), "uturn_at": ()})
+        RunConfig.of("a", seed=s, **{**TINY, **LIGHT, "steps": 30, "snapshots": 2, "first_snapshot": 10})
         for s in (0, 1)
     ]
     results = tmp_path / "killed"
@@ -123,7 +127,7 @@ run_campaign(runs, make_source(), Path({str(results)!r}), at_once=2, say=lambda 
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     reached = [torch.load(results / r.folder / STATE, weights_only=True)["step"] for r in runs]
-    assert all(0 < step < 90 for step in reached)
+    assert all(0 < step < 30 for step in reached)
     assert abs(reached[0] - reached[1]) <= 1
     said = []
     done = run_campaign(runs, source, results, compute=Compute(), at_once=2, say=said.append)
@@ -137,7 +141,7 @@ run_campaign(runs, make_source(), Path({str(results)!r}), at_once=2, say=lambda 
 
 def test_a_run_that_another_holds_is_waited_for_and_taken_over(source, tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "POLL", 0.01)
-    runs = some_runs(sample_at=(), uturn_at=())
+    runs = some_runs(**LIGHT)
     said = []
     with ExitStack() as other:
         assert other.enter_context(locked(tmp_path / runs[1].folder))
@@ -174,7 +178,7 @@ def test_one_that_diverges_does_not_cost_the_others_their_steps(source, tmp_path
 
 def test_nothing_is_started_late(source, tmp_path):
     said = []
-    runs = some_runs(sample_at=(), uturn_at=())
+    runs = some_runs(**LIGHT)
     assert (
         run_campaign(runs, source, tmp_path, compute=Compute(), at_once=2, say=said.append, stop_after=-1)
         == []
@@ -204,7 +208,7 @@ def test_runs_on_streams_are_the_runs_one_by_one(source, tmp_path, cuda_graph):
 
 
 def test_each_writes_its_own_status(source, tmp_path):
-    runs = some_runs(sample_at=(), uturn_at=())
+    runs = some_runs(**LIGHT)
     run_campaign(runs, source, tmp_path, compute=Compute(report_every=0.0), at_once=4, say=quiet)
     for run in runs:
         lines = [json.loads(x) for x in (tmp_path / run.folder / STATUS).read_text().splitlines()]

@@ -21,6 +21,7 @@ ONE_THREAD = {
 }
 #: Tasks on their way at a time, for each worker: enough to keep it busy, few enough to stop at once.
 AHEAD = 4
+_PURPOSE = "maps on several workers (--workers 0 computes in this process, without it)"
 
 Task = tuple[str, tuple[Any, ...]]
 
@@ -54,8 +55,8 @@ class Pool:
     def __enter__(self) -> Pool:
         if not self.workers and not self.scheduler:
             return self
-        dask = need("dask", "map", "maps on several workers")
-        distributed = need("distributed", "map", "maps on several workers")
+        dask = need("dask", "map", _PURPOSE)
+        distributed = need("distributed", "map", _PURPOSE)
         self._stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": dict(ONE_THREAD)}))
         try:
             address = self.scheduler or self._stack.enter_context(
@@ -102,7 +103,7 @@ class Pool:
             for key, arguments in tasks:
                 yield key, function(*arguments)
             return
-        distributed = need("distributed", "map", "maps on several workers")
+        distributed = need("distributed", "map", _PURPOSE)
         waiting = iter(tasks)
         keys: dict[Any, str] = {}
 

@@ -91,7 +91,8 @@ def run_map(
                 "out", str(out), "not hold another map", "name another file, or delete this one"
             )
         return stored
-    with Checkpoint(checkpoint_of(out), configuration(plan)) as points, Pool(workers, scheduler) as pool:
+    # Workers first: where there are none, no file is left behind.
+    with Pool(workers, scheduler) as pool, Checkpoint(checkpoint_of(out), configuration(plan)) as points:
         work = _Work(plan, points, pool, advance or (lambda done, total: None))
         work.points()
         work.lines()
