@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from diffclaims.errors import DiffclaimsError, InvalidInput
@@ -43,7 +46,8 @@ def object_of(what: str, target: str) -> object:
     what : str
         What it is, for messages.
     target : str
-        ``"package.module:OBJECT"``.
+        ``"package.module:OBJECT"``: of a module on Python's path, or else in the current folder, which then stays at
+        the end of the path.
 
     Raises
     ------
@@ -53,9 +57,9 @@ def object_of(what: str, target: str) -> object:
     module_name, _, path = target.partition(":")
     importable = "name a module that can be imported"
     try:
-        found: object = importlib.import_module(module_name)
+        found: object = _module(module_name)
     except ModuleNotFoundError as error:
-        fix = f"no module {error.name!r} was found"
+        fix = f"no module {error.name!r} was found, on Python's path or in the current folder"
         raise InvalidInput.of(what, target, importable, fix) from error
     except Exception as error:
         raise InvalidInput.of(what, target, importable, f"importing it raised {error!r}") from error
@@ -65,3 +69,17 @@ def object_of(what: str, target: str) -> object:
             raise InvalidInput.of(what, target, "have the form package.module:OBJECT", missing)
         found = getattr(found, part)
     return found
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The commands `pytest` and `diffclaims` leave the current folder out, unlike `python -m`. At the end of the
+        # path it hides nobody's modules, and a subject may import its neighbours when it is asked.
+        here, top = Path.cwd(), name.partition(".")[0]
+        there = (here / top).is_dir() or (here / f"{top}.py").is_file()
+        if error.name != top or not there or str(here) in sys.path or sys.flags.safe_path:
+            raise
+    sys.path.append(str(here))
+    return importlib.import_module(name)

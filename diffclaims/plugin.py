@@ -237,7 +237,8 @@ class _Collector:
         if report.when == "call" and report.user_properties:
             row = _row_of(report)
             if row is not None:
-                self.session.add(row, getattr(report, "worker_id", ""))
+                file = self.session.config.rootpath / report.location[0]
+                self.session.add(row, getattr(report, "worker_id", ""), file)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -252,14 +253,21 @@ def _filtered(config: pytest.Config) -> bool:
 
 
 def _unknown(session: Session) -> list[str]:
-    """Expected failures that name nothing, for the subjects of this run."""
-    from diffclaims.suite.expected import unknown_failures
+    """Expected failures that name nothing, in the project's lists for the subjects of this run."""
+    from diffclaims.api.claim import load_claims
+    from diffclaims.suite.expected import list_of, unknown_failures
 
-    claims = session.claims()
-    return [
-        f"{session.claims_dir}/expected_failures/{column.name}.txt: {key} names no claim and case"
+    lists = [
+        (column, file)
         for column in session.columns
         if column.selected and column.subject is not None
+        if (file := list_of(session.claims_dir, column.name)).is_file()
+    ]
+    # A list may be about the package's claims, which a project runs by --pyargs.
+    claims = [*session.claims(), *load_claims()] if lists else []
+    return [
+        f"{file}: {key} names no claim and case"
+        for column, file in lists
         for key in unknown_failures(session.failures(column), claims, column)
     ]
 

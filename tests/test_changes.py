@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -82,3 +83,43 @@ def test_what_cannot_be_compared_is_said(folders, tmp_path, monkeypatch, capsys,
     monkeypatch.chdir(tmp_path)
     assert main(["diff", old, new]) == 2
     assert f"must {limit}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 200])
+def test_no_name_is_ever_shortened(folders, monkeypatch, capsys, width):
+    old, new = folders
+    long = "a-case-of-a-long-name-as-those-of-a-grid-of-experiments"
+    for i in range(4):
+        record(old, result(case=f"{long}-{i}"))
+        record(new, result(curves(0.01), case=f"{long}-{i}"))
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(old.parent)
+    assert main(["diff", "old", "new"]) == 1
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for name in (*(f"toy/order/{long}-{i}.nc" for i in range(4)), "toy/order/gone.nc", "curves.test_loss"):
+        assert re.search(rf"(^|\s){re.escape(name)}($|\s|:)", out, re.MULTILINE), name
+    assert ("of what is allowed" in out) is (width > 120)
+    assert "50 times" in out
+
+
+def test_a_wide_terminal_has_a_table(folders, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(folders[0].parent)
+    main(["diff", "old", "new"])
+    assert "of what is allowed" in capsys.readouterr().out
+
+
+def test_what_one_side_alone_has_is_said_with_its_path(folders, monkeypatch, capsys):
+    old, new = folders
+    (new / "toy" / "order" / "same.nc").unlink()
+    record(new, result(curves().assign(more=("class", [1.0, 2.0])), case="same"))
+    monkeypatch.chdir(old.parent)
+    main(["diff", "old", "new"])
+    out = capsys.readouterr().out
+    assert "file: in OLD only: old/toy/order/gone.nc" in out
+    assert "file: in NEW only: new/toy/order/new.nc" in out
+    assert "curves.more: in NEW only: new/toy/order/same.nc" in out
+    main(["diff", "new", "old"])
+    assert "curves.more: in OLD only: new/toy/order/same.nc" in capsys.readouterr().out
+    assert "measured" not in out

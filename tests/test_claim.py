@@ -155,12 +155,12 @@ def test_a_folder_that_is_no_claims_folder(tmp_path, files, message):
         load_claims(tmp_path)
 
 
-def test_the_claims_of_a_checkout_come_before_those_of_the_package(tmp_path):
+def test_a_checkout_is_known_by_the_package_in_it(tmp_path):
     (tmp_path / "claims").mkdir()
     assert locate.checkout_claims_dir(tmp_path) is None  # some other project's folder of that name
     (tmp_path / "diffclaims").mkdir()
     (tmp_path / "diffclaims" / "_version.py").touch()
-    assert locate.claims_dir(tmp_path) == tmp_path / "claims"
+    assert locate.checkout_claims_dir(tmp_path) == tmp_path / "claims"
     assert locate.baselines_dir(tmp_path / "claims") == tmp_path / "baselines"
 
 
@@ -169,5 +169,5 @@ def test_an_installed_package_holds_its_claims_and_baselines(tmp_path, monkeypat
     with pytest.raises(InvalidInput, match="reinstall the package"):
         locate.claims_dir()
     (tmp_path / "site" / "diffclaims" / "claims").mkdir(parents=True)
-    assert locate.claims_dir(tmp_path) == tmp_path / "site" / "diffclaims" / "claims"
+    assert locate.claims_dir() == tmp_path / "site" / "diffclaims" / "claims"
     assert locate.baselines_dir() == tmp_path / "site" / "diffclaims" / "baselines"

@@ -295,7 +295,7 @@ def test_the_command_prints_the_grid_and_succeeds(capsys):
 
 def test_the_command_fails_when_a_mutant_escapes(capsys, monkeypatch):
     claim = dataclasses.replace(CLAIMS["minority-speciation"], rejects=frozenset({"energies-pooled"}))
-    monkeypatch.setattr("diffclaims.studies.mutants.chosen_claims", lambda names: [claim])
+    monkeypatch.setattr("diffclaims.studies.mutants.chosen_claims", lambda *_: [claim])
     assert cli.main(["mutants", "--claim", "minority-speciation", "--mutant", "energies-pooled"]) == 1
     assert "energies-pooled on minority-speciation: escaped" in capsys.readouterr().out
 

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from diffclaims.storage.paths import baselines_dir
+from diffclaims.subjects.registry import registered
+
 TOY = "--subject=toy:SUBJECT"
+#: Those that the package brings, its recordings among them, and the toy.
+SUBJECTS = len(registered(baselines_dir(), ["toy:SUBJECT"]))
 
 
 def usage_error(result: pytest.RunResult, *lines: str) -> None:
@@ -39,7 +44,7 @@ def test_the_grid_shows_verdict_margin_case_and_controls(suite):
 
 def test_without_a_selection_every_subject_is_shown(suite):
     result = suite.run()
-    result.stdout.fnmatch_lines(["*claim*theory*finite*unet*"])
+    result.stdout.fnmatch_lines(["order", "  theory *", "  finite *", "  unet *", "  unet (recorded: cpu) *"])
 
 
 @pytest.mark.parametrize("selection", [["-k", "spectrum"], ["statements/test_spectrum.py"]])
@@ -128,7 +133,7 @@ def test_several_subjects_stand_side_by_side(suite):
 def test_the_default_runs_what_can_run_here(suite):
     result = suite.run("--baselines=off")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*finite*: nothing was recorded; measure it with --live finite (long)*"])
+    result.stdout.fnmatch_lines(["*unet: nothing was recorded; measure it with --live unet (long)*"])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +224,7 @@ def test_the_report_holds_every_claim_case_and_subject(suite):
     found = {(v["claim"], v["case"], v["subject"]): v for v in document["verdicts"]}
     assert found["order", "ratio-2", "toy"]["outcome"] == "holds"
     assert found["order", "ratio-2", "theory"]["reason"] == "not selected by --subject"
-    assert len(found) == 6 * 4
+    assert len(found) == 6 * SUBJECTS
     data = xr.load_dataset(suite.path / "out.nc", engine="h5netcdf")
     row = data.sel(case="order[ratio-4] on toy")
     assert row["verdict"] == "holds"

@@ -255,13 +255,25 @@ def load_claims(folder: str | Path | None = None) -> tuple[Claim, ...]:
         raise InvalidInput.of("folder", str(where), "hold claim files, test_*.py", "name the claims folder")
     claims: dict[str, Claim] = {}
     for file in files:
-        claim = getattr(_module(file), "CLAIM", None)
-        if not isinstance(claim, Claim):
-            raise InvalidInput.of("CLAIM", claim, f"be a Claim in {file}", "define it at module level")
+        claim = load_claim(file)
         if claim.id in claims:
             raise InvalidInput.of("id of a claim", claim.id, "occur once", f"rename the one in {file}")
         claims[claim.id] = claim
     return tuple(claims.values())
+
+
+def load_claim(file: Path) -> Claim:
+    """Return the claim of one file, as `load_claims`.
+
+    Raises
+    ------
+    InvalidInput
+        For a file without a `Claim`; what importing it raises passes.
+    """
+    claim = getattr(_module(file), "CLAIM", None)
+    if not isinstance(claim, Claim):
+        raise InvalidInput.of("CLAIM", claim, f"be a Claim in {file}", "define it at module level")
+    return claim
 
 
 def chosen_claims(names: Sequence[str] | None = None, folder: str | Path | None = None) -> list[Claim]:

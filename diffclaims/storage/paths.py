@@ -1,7 +1,7 @@
-"""Where the claims and the baselines are: in the checkout, or inside the installed package.
+"""Where the claims and the baselines are: in a project, in the checkout, or inside the installed package.
 
-In both places the baselines lie beside the claims: ``claims/`` and ``baselines/`` at the top of a
-checkout, ``diffclaims/claims/`` and ``diffclaims/baselines/`` in an installed package.
+Everywhere the baselines lie beside the claims: ``claims/`` and ``baselines/`` at the top of a project or of a
+checkout, ``diffclaims/claims/`` and ``diffclaims/baselines/`` in an installed package, which is only read.
 """
 
 from __future__ import annotations
@@ -26,22 +26,20 @@ def checkout_claims_dir(root: Path) -> Path | None:
     return claims if (root / "diffclaims" / "_version.py").is_file() and claims.is_dir() else None
 
 
-def claims_dir(root: Path | None = None) -> Path:
-    """Return the folder of the claim files.
+def holds_claims(folder: Path) -> bool:
+    """Whether a folder holds claim files and no other tests: some project's ``claims/`` may be about insurance."""
+    files = list(folder.glob("test_*.py"))
+    return bool(files) and all("claim_case" in f.read_text(encoding="utf-8", errors="replace") for f in files)
 
-    Parameters
-    ----------
-    root : path, optional
-        Where the run takes place. When that is a checkout of this project, its claims are meant even
-        if the package that runs them is installed elsewhere.
+
+def claims_dir() -> Path:
+    """Return the folder of the package's own claim files.
 
     Raises
     ------
     InvalidInput
         When neither the package nor a checkout around it has claims.
     """
-    if root is not None and (found := checkout_claims_dir(root.resolve())) is not None:
-        return found
     installed = package_claims_dir()
     if installed.is_dir():
         return installed
@@ -56,6 +54,20 @@ def claims_dir(root: Path | None = None) -> Path:
 def baselines_dir(claims: Path | None = None) -> Path:
     """Return the folder of the baselines that belong to a folder of claims; it may be absent."""
     return (claims if claims is not None else claims_dir()).resolve().parent / "baselines"
+
+
+def check_own(folder: Path, fix: str) -> None:
+    """Refuse to record into an installed package: nobody can commit that, and the next installation drops it.
+
+    Raises
+    ------
+    BaselineError
+        With `fix`: how to name a folder of one's own.
+    """
+    where = folder.resolve()
+    installed = package_claims_dir().is_dir() and where.is_relative_to(_PACKAGE)
+    if installed or not {"site-packages", "dist-packages"}.isdisjoint(where.parts):
+        raise BaselineError(f"{where} lies in an installed package, which is only read; {fix}")
 
 
 def inside(path: Path, folder: Path) -> Path:

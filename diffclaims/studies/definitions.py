@@ -147,7 +147,7 @@ def judge(claims: Sequence[Claim], subjects: Sequence[Subject]) -> tuple[list[Co
     columns, rows
         As `grid.render` takes them.
     """
-    runner = Runner(claims_dir=locate.claims_dir(), mode="off")
+    runner = Runner(baselines_dir=locate.baselines_dir(), mode="off")
     columns = [Column.of(s) for s in subjects]
     rows = [
         runner.run(claim, case, column)[0]

@@ -21,6 +21,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.text import Text
 
@@ -211,6 +212,9 @@ def render(findings: Sequence[Finding], *, width: int = 150, color: bool = False
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `diffclaims mutants` takes."""
     parser.add_argument("--claim", action="append", metavar="ID", help="only this claim; may be repeated")
+    parser.add_argument(
+        "--claims", default="", metavar="FOLDER", help="folder of claims (default: the package's)"
+    )
     parser.add_argument("--mutant", action="append", metavar="NAME", help="only this mutant; may be repeated")
     parser.add_argument("--subject", default="theory", help="what the mutants wrap (theory)")
     parser.add_argument("--live", action="store_true", help="measure the subject even where that takes long")
@@ -223,10 +227,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the grid; 1 when a mutant escapes a claim that it is aimed at, or is not stopped."""
-    claims = chosen_claims(args.claim)
+    claims = chosen_claims(args.claim, args.claims or None)
     for name in args.mutant or ():
         known_mutant(name)
-    hunt = Hunt(registry.subject_of(args.subject, locate.baselines_dir(), live=args.live))
+    shipped = locate.baselines_dir()
+    own = locate.baselines_dir(Path(args.claims)) if args.claims else shipped
+    hunt = Hunt(registry.subject_of(args.subject, own, live=args.live, shipped=shipped))
     # Those that are of another sort of subject show only where they are asked for.
     mutants = [
         name

@@ -8,6 +8,7 @@ ones: its case is said and left out, or measured anew where the command is told 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="a registered subject, or package.module:OBJECT")
     parser.add_argument("--claim", action="append", default=[], help="only this claim (repeatable)")
     parser.add_argument(
+        "--claims",
+        default="",
+        metavar="FOLDER",
+        help="folder of claims (default: the package's); their baselines lie beside it",
+    )
+    parser.add_argument(
         "--folder", type=Path, default=None, help="default: recorded/ beside the subject's baselines"
     )
     parser.add_argument(
@@ -104,11 +111,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims record``; 1 where a recording is of other settings."""
     console = Console()
-    baselines = locate.baselines_dir()
+    baselines = locate.baselines_dir(Path(args.claims) if args.claims else None)
+    fix = "name your folder of claims by --claims, or a folder for the recordings by --folder"
+    locate.check_own(args.folder or baselines, fix)
+    claims = chosen_claims(args.claim, args.claims or None)
     subject = registry.subject_of(args.subject, baselines, live=True)
-    claims = chosen_claims(args.claim)
     folder = args.folder or baselines / subject.name / registry.RECORDED
-    words = "".join(f" --claim {c}" for c in args.claim)
+    words = f" --claims {shlex.quote(args.claims)}" if args.claims else ""
+    words += "".join(f" --claim {c}" for c in args.claim)
     command = f"diffclaims record {args.subject}{words}{' --renew' * args.renew}"
     recorder = Recorder(subject, folder, command=command, renew=args.renew)
     stale = 0

@@ -55,7 +55,7 @@ def page_of(source: Path, weights: str | None = None) -> str:
     BaselineError
         For a file that cannot be read.
     """
-    kinds = "be the folder of a Monitor, a report of claims as JSON or an advice as NetCDF"
+    kinds = "be the folder of a Monitor, a report of claims (NAME.json) or an advice (FILE.nc)"
     if source.is_dir():
         if not (source / ABOUT).is_file():
             raise InvalidInput.of("report", str(source), kinds, f"name the folder that holds {ABOUT}")
@@ -64,7 +64,11 @@ def page_of(source: Path, weights: str | None = None) -> str:
         raise InvalidInput.of("weights", weights, "be asked of the folder of a Monitor", "leave it out")
     if not source.exists():
         raise InvalidInput.of("report", str(source), "exist", "correct the path")
-    if source.suffix != ".nc":
+    if source.suffix not in (".json", ".nc"):
+        given = f"this is a file {source.suffix}" if source.suffix else "this file has no such ending"
+        fix = f"{given}; the page of a data set is made by diffclaims advise DATA --html FILE"
+        raise InvalidInput.of("report", str(source), kinds, fix)
+    if source.suffix == ".json":
         return claims.page(claims.read(source), source.name)
     found = storage.read_dataset(source)
     kind = str(found.attrs.get("schema", ""))

@@ -7,7 +7,7 @@ campaign of its own, never mixed with the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -37,20 +37,29 @@ class Recorded:
         Where the files are.
     campaign : str
         Shown in the title, where a subject has several.
+    others : sequence of Path
+        More folders, for experiments that `folder` does not have.
     """
 
     @checked
-    def __init__(self, name: str, folder: Path, campaign: str = "") -> None:
+    def __init__(self, name: str, folder: Path, campaign: str = "", *, others: Sequence[Path] = ()) -> None:
         self.name = name
         self.folder = Path(folder)
+        self.others = tuple(others)
         self.title = f"{name.removesuffix(f'-{campaign}')} (recorded{f': {campaign}' if campaign else ''})"
 
     @cached_property
     def _files(self) -> dict[tuple[str, str], tuple[Group, Experiment]]:
         """What was recorded and of which experiment, by kind and key of the experiment."""
         files: dict[tuple[str, str], tuple[Group, Experiment]] = {}
-        for path in finished(self.folder.glob("*.nc")):
-            group = storage.read_groups(inside(path, self.folder))["/"]
+        for folder in (self.folder, *self.others):
+            files = self._read(folder) | files
+        return files
+
+    def _read(self, folder: Path) -> dict[tuple[str, str], tuple[Group, Experiment]]:
+        files: dict[tuple[str, str], tuple[Group, Experiment]] = {}
+        for path in finished(folder.glob("*.nc")):
+            group = storage.read_groups(inside(path, folder))["/"]
             kind = str(group.attrs.get("schema", ""))
             if kind not in SUFFIX or "experiment" not in group.attrs:
                 raise BaselineError(
@@ -101,10 +110,10 @@ class Recorded:
         found = self._files.get((kind, experiment.key))
         if found is None:
             raise NotMeasured(f"{kind} of this experiment ({experiment.key}) were not recorded")
-        path = path_of(self.folder, experiment, kind)
+        name = path_of(self.folder, experiment, kind).name
         group = completed(found[0]) if kind == "speciation" else found[0]
         # Arrays of its own: what is played may be changed by who asked.
         played = group.dataset(copy=True)
         del played.attrs[storage.CHECKSUM]
-        played.attrs[RECORDING] = path.name
-        return schema.validate(played, kind, who=str(path))
+        played.attrs[RECORDING] = name
+        return schema.validate(played, kind, who=f"the recording {name}")

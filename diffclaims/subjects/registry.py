@@ -6,7 +6,7 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -40,8 +40,8 @@ class Entry:
         Modules that a live run needs; looked for, not imported.
     live_only_on_request : bool
         Whether measuring takes long, so that recordings stand for it in a default run.
-    recordings : path, optional
-        Where its recordings are, if there are any.
+    recordings : tuple of Path
+        Folders of its recordings, if there are any; what several hold is played from the first.
     campaign : str
         Name of the campaign of these recordings, for the title.
     watched : path, optional
@@ -52,14 +52,14 @@ class Entry:
     target: str = ""
     needs: tuple[str, ...] = ()
     live_only_on_request: bool = False
-    recordings: Path | None = None
+    recordings: tuple[Path, ...] = ()
     campaign: str = ""
     watched: Path | None = None
 
     @property
     def title(self) -> str:
         """Head of the column before the subject is loaded."""
-        if self.recordings is None:
+        if not self.recordings:
             return self.name
         name = self.name.removesuffix(f"-{self.campaign}")
         return f"{name} (recorded{f': {self.campaign}' if self.campaign else ''})"
@@ -77,7 +77,9 @@ _BUILT_IN = (
 )
 
 
-def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Entry]:
+def registered(
+    baselines: Path | None = None, extra: Sequence[str] = (), shipped: Path | None = None
+) -> dict[str, Entry]:
     """Return every known subject by name, in the order of the grid's columns.
 
     Parameters
@@ -87,6 +89,8 @@ def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict
     extra : sequence of str
         Names from the command line; those of the form ``package.module:OBJECT`` or ``runs:FOLDER`` are added
         under that name.
+    shipped : path, optional
+        The package's baselines: their recordings are played where `baselines` has none of an experiment.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def registered(baselines: Path | None = None, extra: Sequence[str] = ()) -> dict
     entries: dict[str, Entry] = {}
     for entry in _BUILT_IN:
         entries[entry.name] = entry
-        entries |= _recordings(entry, baselines)
+        entries |= _recordings(entry, [b for b in dict.fromkeys((baselines, shipped)) if b is not None])
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
         entries.setdefault(point.name, Entry(name=point.name, target=point.value))
     for name in extra:
@@ -127,16 +131,22 @@ def _is_folder(name: str) -> bool:
     return not is_object
 
 
-def _recordings(entry: Entry, baselines: Path | None) -> dict[str, Entry]:
+def _recordings(entry: Entry, baselines: Sequence[Path]) -> dict[str, Entry]:
     """The entry with its recordings, and one entry more for each campaign of its own."""
-    if baselines is None or not (folder := baselines / entry.name / RECORDED).is_dir():
-        return {}
-    found: dict[str, Entry] = {}
-    if finished(folder.glob("*.nc")):
-        found[entry.name] = Entry(**{**vars(entry), "recordings": folder})
-    for campaign in sorted(p for p in folder.iterdir() if p.is_dir() and finished(p.glob("*.nc"))):
-        name = f"{entry.name}-{campaign.name}"
-        found[name] = Entry(name=name, recordings=campaign, campaign=campaign.name)
+    own: list[Path] = []
+    campaigns: dict[str, list[Path]] = {}
+    for folder in (b / entry.name / RECORDED for b in baselines):
+        if not folder.is_dir():
+            continue
+        if finished(folder.glob("*.nc")):
+            own.append(folder)
+        for path in folder.iterdir():
+            if path.is_dir() and finished(path.glob("*.nc")):
+                campaigns.setdefault(path.name, []).append(path)
+    found = {entry.name: replace(entry, recordings=tuple(own))} if own else {}
+    for campaign, folders in sorted(campaigns.items()):
+        name = f"{entry.name}-{campaign}"
+        found[name] = Entry(name=name, recordings=tuple(folders), campaign=campaign)
     return found
 
 
@@ -160,8 +170,10 @@ def find(name: str, entries: dict[str, Entry]) -> Entry:
     )
 
 
-def subject_of(name: str, baselines: Path | None = None, *, live: bool = False) -> Subject:
-    """Return a subject by its registered name or as ``package.module:OBJECT``; as `find` and `load`.
+def subject_of(
+    name: str, baselines: Path | None = None, *, live: bool = False, shipped: Path | None = None
+) -> Subject:
+    """Return a subject by its registered name or as ``package.module:OBJECT``; as `registered`, `find` and `load`.
 
     Raises
     ------
@@ -169,7 +181,7 @@ def subject_of(name: str, baselines: Path | None = None, *, live: bool = False) 
         For an unknown subject, or one that cannot run here, with the reason.
     """
     try:
-        return load(find(name, registered(baselines, [name])), live=live)
+        return load(find(name, registered(baselines, [name], shipped)), live=live)
     except NotMeasured as error:
         raise InvalidInput.of("subject", name, "be able to run here", str(error)) from None
 
@@ -194,10 +206,11 @@ def load(entry: Entry, *, live: bool = False) -> Subject:
     SubjectInvalid
         When what is there is no subject.
     """
-    if entry.recordings is not None and not (live and entry.target):
+    if entry.recordings and not (live and entry.target):
         from diffclaims.subjects.recorded import Recorded
 
-        return Recorded(entry.name, entry.recordings, entry.campaign)
+        first, *others = entry.recordings
+        return Recorded(entry.name, first, entry.campaign, others=others)
     if entry.watched is not None:
         from diffclaims.subjects.runs import Runs
 

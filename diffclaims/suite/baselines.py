@@ -158,7 +158,15 @@ def read(path: Path) -> Mapping[str, Group]:
     return groups
 
 
-def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, required: bool = False) -> str:
+def check(
+    result: CaseResult,
+    *,
+    folder: Path,
+    obtained: Path,
+    command: str,
+    required: bool = False,
+    shipped: Path | None = None,
+) -> str:
     """Compare one result with its baseline.
 
     Parameters
@@ -173,6 +181,8 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
         What records this case again, for the message; without ``--baselines=update``.
     required : bool
         Whether a subject without any baselines is an error, too.
+    shipped : path, optional
+        Other baselines, read for a case that `folder` does not have.
 
     Returns
     -------
@@ -186,7 +196,9 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
     BaselineError
         When it is unusable or differs.
     """
-    path = inside(path_of(folder, result.subject, result.claim_id, result.case.name), folder)
+    path = own = inside(path_of(folder, result.subject, result.claim_id, result.case.name), folder)
+    if shipped is not None and not own.exists() and (other := shipped / own.relative_to(folder)).is_file():
+        path = other
     again = f"{command} --baselines=update"
     if result.verdict is None:
         if path.is_file():
@@ -195,7 +207,7 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
             )
         return ""
     if not required and not has_baselines(folder, result.subject):
-        return f"no baselines are kept for {result.subject}: nothing was compared"
+        return f"no baselines are kept for {result.subject} in {shown(folder)}: nothing was compared"
     groups = to_groups(result, command=again)
     kind: type[BaselineError] = BaselineError
     try:
@@ -206,7 +218,7 @@ def check(result: CaseResult, *, folder: Path, obtained: Path, command: str, req
         problem = f"differs from {shown(path)} ({_made(stored)})\n  {_listed(differences)}"
     except BaselineError as error:
         kind, problem = type(error), str(error).replace(str(path), shown(path))
-    left = obtained / path.relative_to(folder)
+    left = obtained / own.relative_to(folder)
     try:
         storage.write(left, groups)
         where = shown(left)

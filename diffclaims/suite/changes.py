@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.text import Text
 
 from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.storage import netcdf as storage
@@ -17,6 +20,8 @@ from diffclaims.terminal import rendered, table
 
 #: Lines of one file in the table.
 MOST = 6
+#: Characters that a change needs in a table, to be read.
+_LEAST = 30
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ def changes(old: Path, new: Path) -> list[Change]:
         raise InvalidInput.of(
             "old", str(old), "hold baselines (*.nc), or new do so", "name the folder baselines"
         )
-    found = [Change(path, "gone") for path in before - after]
-    found += [Change(path, "new") for path in after - before]
+    found = [Change(p, "gone", (Difference("file", f"in OLD only: {old / p}"),)) for p in before - after]
+    found += [Change(p, "new", (Difference("file", f"in NEW only: {new / p}"),)) for p in after - before]
     found += [c for path in before & after if (c := _change(path, old / path, new / path))]
     return sorted(found, key=lambda change: change.path)
 
@@ -83,10 +88,11 @@ def _change(path: Path, old: Path, new: Path) -> Change | None:
         before, after = baselines.read(old), baselines.read(new)
     except BaselineError as error:
         return Change(path, "unusable", (Difference("file", str(error)),))
-    beyond = compare(before, after)
+    only = (f"in OLD only: {old}", f"in NEW only: {new}")
+    beyond = compare(before, after, only=only)
     if beyond:
         return Change(path, "beyond", tuple(beyond))
-    within = compare(before, after, exactly=True)
+    within = compare(before, after, exactly=True, only=only)
     return Change(path, "within", tuple(within)) if within else None
 
 
@@ -104,8 +110,7 @@ def run(args: argparse.Namespace) -> int:
     found = changes(args.old, args.new)
     kinds = [change.kind for change in found]
     if found:
-        width = max(80, shutil.get_terminal_size().columns)
-        print(rendered(_table(found, None if args.all else MOST), width=width), end="")
+        print(shown(found, max(80, shutil.get_terminal_size().columns), None if args.all else MOST), end="")
     counts = [f"{kinds.count(kind)} {word}" for kind, word in _WORDS.items()]
     print(", ".join(counts))
     return int(any(kind in ("beyond", "gone", "unusable") for kind in kinds))
@@ -121,17 +126,60 @@ _WORDS = {
 }
 
 
-def _table(found: list[Change], most: int | None) -> object:
-    columns = table("baseline", "what", "change", "of what is allowed", show_lines=False)
-    for change in found:
-        if not change.differences:
-            columns.add_row(str(change.path), "", change.kind, "")
-        for i, one in enumerate(change.differences[:most]):
-            columns.add_row(str(change.path) if i == 0 else "", one.what, one.text, _times(one))
-        left = len(change.differences) - len(change.differences[:most])
-        if left:
-            columns.add_row("", f"... and {left} more (--all)", "", "")
-    return columns
+def shown(found: list[Change], width: int, most: int | None = None) -> str:
+    """Return changes as a table, or as a list where that would have to break a name.
+
+    Parameters
+    ----------
+    found : list of Change
+    width : int
+        In characters.
+    most : int, optional
+        Lines of one file; all by default.
+    """
+    heads = ("baseline", "what", "change", "of what is allowed")
+    rows = [row for change in found for row in _rows(change, most)]
+    names, what, text, times = (
+        max(len(word) for cell in (head, *cells) for word in (cell.split() if head == "change" else [cell]))
+        for head, *cells in zip(heads, *rows, strict=True)
+    )
+    # Two characters of padding a column, and the frame.
+    if names + what + max(text, _LEAST) + times + 3 * len(heads) + 1 <= width:
+        columns = table(show_lines=False)
+        for head in heads:
+            columns.add_column(head, no_wrap=head != "change", overflow="fold")
+        for row in rows:
+            columns.add_row(*row)
+        return rendered(columns, width=width)
+    lines = []
+    for name, what_, text_, times_ in rows:
+        lines += [name] if name else []
+        line = ": ".join(s for s in (what_, text_) if s)
+        line += f" ({times_} what is allowed)" if times_ else ""
+        lines += [
+            _filled(part.strip(), width, "      " if i else "  ") for i, part in enumerate(line.split("\n"))
+        ]
+    return rendered(Text("\n".join(lines)), width=width, soft_wrap=True)
+
+
+def _filled(text: str, width: int, indent: str) -> str:
+    """Break a line at spaces alone."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=" " * 6,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _rows(change: Change, most: int | None) -> list[tuple[str, str, str, str]]:
+    """Lines of one file: its name in the first, what differs, the change, and that in units of what is allowed."""
+    rows = [(one.what, one.text, _times(one)) for one in change.differences[:most]]
+    left = len(change.differences) - len(change.differences[:most])
+    rows += [(f"... and {left} more (--all)", "", "")] if left else []
+    return [("" if i else str(change.path), *row) for i, row in enumerate(rows)]
 
 
 def _times(one: Difference) -> str:

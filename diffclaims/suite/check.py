@@ -73,7 +73,7 @@ def check(
     column = _column(subject, locate.baselines_dir(folder))
     column.contract()
     reasons = _reasons(expected_failures, folder, column, [*all_claims, *chosen])
-    runner = Runner(claims_dir=folder, mode=baselines)
+    runner = Runner(baselines_dir=locate.baselines_dir(folder), mode=baselines)
     rows: list[Row] = []
     problems: list[str] = []
     for claim in chosen:

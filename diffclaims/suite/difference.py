@@ -16,8 +16,7 @@ from diffclaims.storage.groups import Group
 
 #: What the same computation gives on another machine, relative to the largest value of a variable.
 ROUNDING = 1e-9
-_LOST = "is recorded, but was not measured"
-_ADDED = "was measured, but is not recorded"
+_ONLY = ("is recorded, but was not measured", "was measured, but is not recorded")
 #: Where the groups of what was measured lie in a file.
 MEASURED = "/measurement/"
 Floats = NDArray[np.float64]
@@ -41,7 +40,11 @@ class Difference:
 
 
 def compare(
-    stored: Mapping[str, Group], obtained: Mapping[str, Group], *, exactly: bool = False
+    stored: Mapping[str, Group],
+    obtained: Mapping[str, Group],
+    *,
+    exactly: bool = False,
+    only: tuple[str, str] = _ONLY,
 ) -> list[Difference]:
     """Return what differs, beyond the tolerance that both runs state.
 
@@ -51,6 +54,8 @@ def compare(
         As `to_groups` gives them.
     exactly : bool
         Allow rounding only, to find out whether a file needs to be written again.
+    only : tuple of str
+        What is said of something that is in `stored` alone, and of what is in `obtained` alone.
     """
     found: list[Difference] = []
     before, now = (g["/config"].attrs for g in (stored, obtained))
@@ -72,10 +77,10 @@ def compare(
         {path.removeprefix(MEASURED) for path in groups if path.startswith(MEASURED)}
         for groups in (stored, obtained)
     )
-    found += [Difference(f"measurement.{n}", _LOST) for n in old_names - new_names]
-    found += [Difference(f"measurement.{n}", _ADDED) for n in new_names - old_names]
+    found += [Difference(f"measurement.{n}", only[0]) for n in sorted(old_names - new_names)]
+    found += [Difference(f"measurement.{n}", only[1]) for n in sorted(new_names - old_names)]
     for name in sorted(old_names & new_names):
-        found += _compare_groups(name, stored[MEASURED + name], obtained[MEASURED + name], exactly)
+        found += _compare_groups(name, stored[MEASURED + name], obtained[MEASURED + name], exactly, only)
     return found
 
 
@@ -114,12 +119,14 @@ def _compare_verdicts(old: Group, new: Group, exactly: bool) -> list[Difference]
     return found
 
 
-def _compare_groups(label: str, old: Group, new: Group, exactly: bool) -> list[Difference]:
+def _compare_groups(
+    label: str, old: Group, new: Group, exactly: bool, only: tuple[str, str]
+) -> list[Difference]:
     found: list[Difference] = []
     for name in sorted(old.variables.keys() | new.variables.keys()):
         what = f"{label}.{name}"
         if name not in new.variables or name not in old.variables:
-            found.append(Difference(what, _LOST if name in old.variables else _ADDED))
+            found.append(Difference(what, only[0] if name in old.variables else only[1]))
             continue
         if name == "seed" and not exactly:
             continue  # other seeds are another sample of the same thing

@@ -17,6 +17,11 @@ from diffclaims.suite.loading import Column
 _LINE = re.compile(r"(?P<claim>[^\[\]\s#]+)\[(?P<case>[^\[\]]+)\](?:\s+#\s*(?P<reason>\S.*))?")
 
 
+def list_of(claims_dir: Path, subject: str) -> Path:
+    """Return the file of the expected failures of a subject; it may be absent."""
+    return claims_dir / "expected_failures" / f"{sanitized(subject)}.txt"
+
+
 def expected_failures(claims_dir: Path, subject: str) -> dict[str, str]:
     """Read the list of expected failures of a subject.
 
@@ -37,7 +42,7 @@ def expected_failures(claims_dir: Path, subject: str) -> dict[str, str]:
     InvalidInput
         For a line that is not ``claim[case]  # reason``, or an id that occurs twice.
     """
-    path = claims_dir / "expected_failures" / f"{sanitized(subject)}.txt"
+    path = list_of(claims_dir, subject)
     if not path.is_file():
         return {}
     reasons: dict[str, str] = {}

@@ -75,7 +75,8 @@ def cell(claim: Claim, column: Column, rows: Sequence[Row]) -> Cell:
     outcome, the least.
     """
     own = [r for r in rows if r.claim == claim.id and r.subject == column.name]
-    roles = [c.role for c in column.cases(claim)]
+    # A claim that is known by its rows alone states no cases.
+    roles = [str(c.role) for c in column.cases(claim)] or [r.role for r in own]
     return summary(own, roles, column.reason or ("" if roles else _without_cases(claim, column)))
 
 

@@ -101,7 +101,11 @@ class Column:
 
 
 def columns(
-    *, baselines_dir: Path | None, subjects: Sequence[str] = (), live: Sequence[str] = ()
+    *,
+    baselines_dir: Path | None,
+    subjects: Sequence[str] = (),
+    live: Sequence[str] = (),
+    shipped: Path | None = None,
 ) -> tuple[Column, ...]:
     """Return a column for every registered subject, loading those that are wanted.
 
@@ -113,13 +117,15 @@ def columns(
         The only ones to run; all that can run here by default.
     live : sequence of str
         Subjects to measure even where that takes long.
+    shipped : path, optional
+        As `registered`.
 
     Raises
     ------
     InvalidInput
         For an unknown subject, or one that was named but cannot run here.
     """
-    entries = registry.registered(baselines_dir, extra=[*subjects, *live])
+    entries = registry.registered(baselines_dir, extra=[*subjects, *live], shipped=shipped)
     named = {registry.find(n, entries).name for n in subjects}
     alive = {registry.find(n, entries).name for n in live}
     found: dict[str, Column] = {}
@@ -127,7 +133,7 @@ def columns(
         options = f" --subject {shlex.quote(entry.name)}" if ":" in entry.name else ""
         if entry.name in alive:
             options = f" --live {shlex.quote(entry.name)}{options}"
-        own = entry.target.startswith("diffclaims.subjects.") or entry.recordings is not None
+        own = entry.target.startswith("diffclaims.subjects.") or bool(entry.recordings)
         column = Column(name=entry.name, title=entry.title, options=options, own=own)
         if named and entry.name not in named | alive:
             column.selected, column.reason = False, "not selected by --subject"

@@ -58,6 +58,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise BaselineError(f"{path} cannot be read as a report of claims: it is no text") from None
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path} cannot be read as a report of claims: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != "verdicts":

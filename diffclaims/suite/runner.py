@@ -21,7 +21,6 @@ from diffclaims.errors import (
     DiffclaimsError,
     SubjectInvalid,
 )
-from diffclaims.storage import paths as locate
 from diffclaims.storage.reference import REFERENCE
 from diffclaims.suite import baselines
 from diffclaims.suite.loading import Column
@@ -105,25 +104,23 @@ class Runner:
 
     Parameters
     ----------
-    claims_dir : path
-        Folder of the claims; its baselines lie beside it.
+    baselines_dir : path
+        Folder of the baselines.
     mode : {"check", "update", "off"}
         What to do with the baselines.
     strict : bool
         Whether an inconclusive verdict is a failure.
     obtained : path
         Where results are left that differ from their baseline.
+    shipped : path, optional
+        The package's baselines: read for its own subjects where the folder has none.
     """
 
-    claims_dir: Path
+    baselines_dir: Path
     mode: str = "check"
     strict: bool = False
     obtained: Path = field(default_factory=lambda: Path.cwd() / ".diffclaims" / "obtained")
-
-    @property
-    def baselines_dir(self) -> Path:
-        """Folder of the baselines."""
-        return locate.baselines_dir(self.claims_dir)
+    shipped: Path | None = None
 
     def run(
         self, claim: Claim, case: Case, column: Column, *, command: str = "pytest claims"
@@ -204,7 +201,12 @@ class Runner:
         if self.mode == "off":
             return "off"
         remark = baselines.check(
-            result, folder=self.baselines_dir, obtained=self.obtained, command=command, required=column.own
+            result,
+            folder=self.baselines_dir,
+            shipped=self.shipped if column.own else None,
+            obtained=self.obtained,
+            command=command,
+            required=column.own,
         )
         return remark or "same"
 

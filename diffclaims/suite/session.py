@@ -40,6 +40,9 @@ class Session:
     files: set[Path] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     _rows: dict[tuple[str, str, str], dict[str, Row]] = field(default_factory=dict)
+    #: Files of the claims that have rows: those that workers collected are known by them alone.
+    _sources: dict[str, Path] = field(default_factory=dict)
+    _of_workers: dict[str, Claim] = field(default_factory=dict)
     _columns: tuple[Column, ...] | None = None
     _runner: Runner | None = None
     _failures: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -49,8 +52,9 @@ class Session:
         """What came out of each case and subject; where several workers ran it, the worst."""
         return [max(by.values(), key=lambda row: _WORSE.index(row.status)) for by in self._rows.values()]
 
-    def add(self, row: Row, worker: str) -> None:
+    def add(self, row: Row, worker: str, file: Path) -> None:
         """Take in what one worker, or this process, found; a rerun replaces what it found before."""
+        self._sources[row.claim] = file
         self._rows.setdefault((row.claim, row.case, row.subject), {})[worker] = row
 
     def option(self, name: str) -> Any:
@@ -59,24 +63,46 @@ class Session:
 
     @property
     def claims_dir(self) -> Path:
-        """Folder of the claim files of this run."""
-        from diffclaims.storage import paths as locate
-
+        """The project's own folder of claims, which may be absent; its baselines lie beside it."""
         named = str(self.config.getini(CLAIM_FILES))
         if named:
             base = self.config.inipath.parent if self.config.inipath else self.config.rootpath
             return (base / named).resolve()
-        return locate.claims_dir(self.config.rootpath)
+        return self.config.rootpath / "claims"
+
+    @property
+    def baselines_dir(self) -> Path:
+        """Folder of the project's own baselines, which may be absent."""
+        from diffclaims.storage import paths as locate
+
+        return locate.baselines_dir(self.claims_dir)
+
+    @property
+    def shipped(self) -> Path | None:
+        """The package's claims, whose baselines and lists stand in for its own subjects; None in a checkout of it.
+
+        There a baseline that was lost must be missed, whatever an older installation has.
+        """
+        from diffclaims.storage import paths as locate
+
+        at_home = locate.checkout_claims_dir(self.claims_dir.parent) is not None
+        return None if at_home else locate.claims_dir()
+
+    @property
+    def _shipped_baselines(self) -> Path | None:
+        from diffclaims.storage import paths as locate
+
+        return locate.baselines_dir(self.shipped) if self.shipped else None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All subjects."""
         if self._columns is None:
-            from diffclaims.storage import paths as locate
             from diffclaims.suite.loading import columns
 
             self._columns = columns(
-                baselines_dir=locate.baselines_dir(self.claims_dir),
+                baselines_dir=self.baselines_dir,
+                shipped=self._shipped_baselines,
                 subjects=self.option("subject"),
                 live=self.option("live"),
             )
@@ -89,7 +115,8 @@ class Session:
             from diffclaims.suite.runner import Runner
 
             self._runner = Runner(
-                claims_dir=self.claims_dir,
+                baselines_dir=self.baselines_dir,
+                shipped=self._shipped_baselines,
                 mode=self.option("baselines"),
                 strict=self.option("strict_claims"),
                 obtained=self.config.invocation_params.dir / ".diffclaims" / "obtained",
@@ -97,18 +124,52 @@ class Session:
         return self._runner
 
     def claims(self) -> list[Claim]:
-        """All claims of the folder, whatever was selected, and those that were collected elsewhere."""
-        from diffclaims.api.claim import load_claims
+        """All claims of the folder, whatever was selected, and those that were collected elsewhere.
 
-        found = {c.id: c for c in load_claims(self.claims_dir)}
-        return list((found | {k: c for k, c in self.collected.items() if k not in found}).values())
+        Of the package's folder where the project has none, and names none.
+        """
+        from diffclaims.api.claim import load_claims
+        from diffclaims.storage import paths as locate
+
+        own = self.config.getini(CLAIM_FILES) or locate.holds_claims(self.claims_dir)
+        found = {c.id: c for c in load_claims(self.claims_dir if own else None)}
+        found |= {k: c for k, c in self.collected.items() if k not in found}
+        for name, file in self._sources.items():
+            if name not in found:
+                if name not in self._of_workers:
+                    self._of_workers[name] = self._claim(name, file)
+                found[name] = self._of_workers[name]
+        return list(found.values())
+
+    def _claim(self, name: str, file: Path) -> Claim:
+        """A claim that only workers know; without its words and cases where its file cannot be imported here."""
+        from diffclaims.api.claim import Claim, load_claim
+
+        try:
+            claim = load_claim(file)
+            if claim.id == name:
+                return claim
+        except Exception as error:  # whatever a file of somebody else's does, its verdicts are shown
+            self.notes.append(f"{file} was imported by the workers, and not here: {error!r}")
+        return Claim(
+            id=name,
+            says="",
+            source="",
+            cases=(),
+            measures=frozenset({"learning_curves"}),
+            measure=lambda *_: {},
+            judge=lambda *_: [],
+        )
 
     def failures(self, column: Column) -> dict[str, str]:
-        """Return the expected failures of a subject, by ``claim[case]``."""
-        from diffclaims.suite.expected import expected_failures
+        """Return the expected failures of a subject, by ``claim[case]``: the project's, or else the package's."""
+        from diffclaims.suite.expected import expected_failures, list_of
 
         if column.name not in self._failures:
-            self._failures[column.name] = expected_failures(self.claims_dir, column.name)
+            folder = self.claims_dir
+            if column.own and self.shipped and not list_of(folder, column.name).is_file():
+                folder = self.shipped
+            self._failures[column.name] = expected_failures(folder, column.name)
         return self._failures[column.name]
 
     def explores(self, claim: Claim, column: Column) -> bool:
@@ -133,6 +194,11 @@ class Session:
                 "baselines, and looks at what changed; unset CI to record them here"
             )
         try:
+            if mode == "update":
+                from diffclaims.storage import paths as locate
+
+                fix = f"run in a project of yours, or set {CLAIM_FILES} to its folder of claims"
+                locate.check_own(self.baselines_dir, fix)
             if self.option("claims_report"):
                 from diffclaims.suite.report import paths_of
 

@@ -125,8 +125,14 @@ ALSO: Mapping[str, str] = {
 }
 
 
-def meaning(word: str) -> str:
+def meaning(word: str, folder: str = "") -> str:
     """Return what a word, or a claim by its id, means.
+
+    Parameters
+    ----------
+    word : str
+    folder : str
+        Of claims, beside those of the package.
 
     Raises
     ------
@@ -137,7 +143,7 @@ def meaning(word: str) -> str:
     if word.lower() in by_name:
         name = by_name[word.lower()]
         return f"{name}: {WORDS[name]}"
-    claims = {c.id: c for c in load_claims()}
+    claims = {c.id: c for c in (*load_claims(), *(load_claims(folder) if folder else ()))}
     if word in claims:
         c = claims[word]
         return f"{c.id}: {c.says}\nsource: {c.source}\ndefinitions: {c.definitions}\nregime: {c.regime}"
@@ -159,6 +165,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "word", metavar="WORD", nargs="*", help="a word, or the id of a claim; all by default"
     )
+    parser.add_argument(
+        "--claims", default="", metavar="FOLDER", help="a folder of claims, beside those of the package"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the glossary as a page")
 
 
@@ -167,7 +176,11 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown:
         print(glossary(), end="")
         return 0
-    text = meaning(" ".join(args.word)) if args.word else "\n".join(f"{w}: {t}" for w, t in WORDS.items())
+    text = (
+        meaning(" ".join(args.word), args.claims)
+        if args.word
+        else "\n".join(f"{w}: {t}" for w, t in WORDS.items())
+    )
     for line in text.splitlines():
         print(
             textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -67,6 +67,9 @@ def test_a_file_of_somebody_else_stays(sources, capsys):
         ("run", "page.html", ["--weights", "ema"], "weights must be one of raw"),
         ("verdicts.json", "page.html", ["--weights", "ema"], "be asked of the folder of a Monitor"),
         ("run/monitor.json", "page.html", [], "is no report of claims"),
+        ("data.npz", "page.html", [], "(NAME.json) or an advice (FILE.nc); this is a file .npz; the page of"),
+        ("data", "page.html", [], "(NAME.json) or an advice (FILE.nc); this file has no such ending"),
+        ("bytes.json", "page.html", [], "cannot be read as a report of claims: it is no text"),
         ("broken.json", "page.html", [], "cannot be read as a report of claims"),
         ("damaged.json", "page.html", [], "is a damaged report of claims"),
         ("verdicts.nc", "page.html", [], "name verdicts.json"),
@@ -74,6 +77,8 @@ def test_a_file_of_somebody_else_stays(sources, capsys):
 )
 def test_what_cannot_be_shown_is_one_error(sources, source, out, options, message, capsys):
     (sources / "broken.json").write_text("{")
+    for name in ("data.npz", "data", "bytes.json"):
+        (sources / name).write_bytes(b"PK\x92\x00")
     (sources / "damaged.json").write_text('{"schema": "verdicts", "verdicts": [{"claim": 1}]}')
     storage.write(sources / "verdicts.nc", report.to_dataset([made.row()]))
     words = ["report", str(sources / source), "--out", str(sources / out), *options]

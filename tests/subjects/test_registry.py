@@ -95,3 +95,20 @@ def test_a_recording_under_the_wrong_name_is_refused(toy, tmp_path):
     path.rename(path.with_name("000000000000.nc"))
     with pytest.raises(BaselineError, match="another experiment than its name says"):
         Recorded("x", tmp_path).experiments()
+
+
+def test_recordings_of_a_project_stand_beside_those_of_the_package(toy, tmp_path):
+    own, shipped = tmp_path / "own", tmp_path / "shipped"
+    other = PROBE.replace(psi_n=3.0)
+    answer = toy.NOISY.learning_curves(PROBE)
+    record(shipped / "finite" / "recorded", PROBE, answer.assign_attrs(device="theirs"))
+    record(shipped / "finite" / "recorded", other, toy.NOISY.learning_curves(other))
+    record(shipped / "unet" / "recorded" / "cpu", PROBE, answer)
+    record(own / "finite" / "recorded", PROBE, answer.assign_attrs(device="mine"))
+    record(own / "unet" / "recorded" / "mine", PROBE, answer)
+    entries = registry.registered(own, shipped=shipped)
+    assert list(entries)[:5] == ["theory", "finite", "unet", "unet-cpu", "unet-mine"]
+    subject = registry.load(entries["finite"])
+    assert subject.learning_curves(PROBE).attrs["device"] == "mine"
+    assert subject.learning_curves(other).sizes["seed"] > 1
+    assert list(registry.registered(shipped=shipped))[:4] == ["theory", "finite", "unet", "unet-cpu"]
