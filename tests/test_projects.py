@@ -105,6 +105,28 @@ def test_a_checkout_is_recorded_in_itself(tmp_path):
         locate.check_own(tmp_path / "site-packages" / "other" / "baselines", "name another")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["calibrate"],
+        ["converge"],
+        ["error-rates"],
+        ["error-rates", "--pairs"],
+        ["score-errors"],
+        ["shares"],
+        ["wrongness"],
+    ],
+    ids=" ".join,
+)
+def test_a_study_refuses_an_installed_package_before_it_measures(words, tmp_path, monkeypatch, capsys):
+    installed = tmp_path / "site-packages" / "diffclaims" / "baselines"
+    monkeypatch.setattr(locate, "baselines_dir", lambda: installed)
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "lies in an installed package, which is only read; name another place by --" in told
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_checkout_misses_its_baselines_whatever_the_package_has(project):
     """A copy of this project at pytest's rootdir, and the package elsewhere."""
     (project.path / "diffclaims").mkdir()

@@ -70,6 +70,19 @@ def check_own(folder: Path, fix: str) -> None:
         raise BaselineError(f"{where} lies in an installed package, which is only read; {fix}")
 
 
+def to_record(*parts: str, given: Path | None, option: str = "--out") -> Path:
+    """Return where a command records: the path that was given, or one among the package's own baselines.
+
+    Raises
+    ------
+    BaselineError
+        When that lies in an installed package; asked before anything is measured.
+    """
+    path = given or baselines_dir().joinpath(*parts)
+    check_own(path, f"name another place by {option}")
+    return path
+
+
 def inside(path: Path, folder: Path) -> Path:
     """Return a path if it lies in a folder once all links are followed.
 

@@ -323,7 +323,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, record and print; 1 when a null is decided too often."""
     baselines = locate.baselines_dir()
-    out = args.out or baselines / FOLDER
+    out = locate.to_record(FOLDER, given=args.out)
     subject = dataclasses.replace(SUBJECT, seeds=args.seeds, speciation_seeds=args.speciation_seeds)
     folder = None if args.measure else baselines / subject.name / registry.RECORDED
     before = records(out)

@@ -177,7 +177,7 @@ def run(args: argparse.Namespace) -> int:
     if unknown:
         raise InvalidInput.of("case", unknown, f"be out of {list(CASES)}", "correct its name")
     seeds = _seeds(args.seeds)
-    folder = args.folder or locate.baselines_dir() / FOLDER
+    folder = locate.to_record(FOLDER, given=args.folder, option="--folder")
     console = Console()
     for name in args.case or CASES:
         started = time.monotonic()

@@ -261,13 +261,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate, record and print; 1 when the rule decides wrongly too often."""
+    file = pair_rates.FILE if args.pairs else FILE
+    out = locate.to_record(file, given=args.out)
     if args.pairs:
         found = pair_rates.pair_rates(args.repetitions or pair_rates.N_REPETITIONS, args.seed)
-        file, text, worst = pair_rates.FILE, pair_rates.report(found), pair_rates.worst_share(found)
+        text, worst = pair_rates.report(found), pair_rates.worst_share(found)
     else:
         found = error_rates(args.repetitions or N_REPETITIONS, args.seed)
-        file, text, worst = FILE, report(found), worst_share(found)
-    storage.write(args.out or locate.baselines_dir() / file, found)
+        text, worst = report(found), worst_share(found)
+    storage.write(out, found)
     print(text)
     return 0 if worst <= LIMIT else 1
 

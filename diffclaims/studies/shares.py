@@ -284,7 +284,7 @@ def run(args: argparse.Namespace) -> int:
     claims = chosen_claims(args.claim, claims_dir or None)
     out = args.out
     if out is None and not args.claim and not claims_dir:
-        out = locate.baselines_dir() / FILE
+        out = locate.to_record(FILE, given=None)
 
     with progress("points") as advance:
         found = shares(

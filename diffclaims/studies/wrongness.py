@@ -164,13 +164,15 @@ def run(args: argparse.Namespace) -> int:
     from diffclaims.subjects.theory import SUBJECT
 
     started = time.monotonic()
+    part = args.claim or args.family
+    out = args.out if part else locate.to_record(FILE, given=args.out)
 
     def progress(line: str) -> None:
         tell(f"[{time.monotonic() - started:.0f} s] {line}")
 
     found = wrongness(chosen_claims(args.claim), args.family or FAMILIES, SUBJECT, progress)
-    if args.out or not (args.claim or args.family):
+    if out is not None:
         command = {"command": "diffclaims wrongness", "seconds": time.monotonic() - started}
-        storage.write(args.out or locate.baselines_dir() / FILE, found.assign_attrs(command))
+        storage.write(out, found.assign_attrs(command))
     print(report(found))
     return 0
