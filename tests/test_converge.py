@@ -39,8 +39,8 @@ def test_small_dimensions_have_a_bias_that_falls(tmp_path, capsys):
         (["isotropic", "--seeds", "50=4", "--seeds", "100=4"], "three dimensions or more"),
     ],
 )
-def test_bad_input_is_one_line(words, message, capsys):
-    assert main(["converge", *words]) == 2
+def test_bad_input_is_one_line(words, message, tmp_path, capsys):
+    assert main(["converge", *words, "--folder", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -15,6 +15,7 @@ from diffclaims.errors import BaselineError, InvalidInput
 from diffclaims.extras import object_of
 from diffclaims.storage import paths as locate
 from diffclaims.storage.netcdf import read_dataset
+from diffclaims.studies import score_errors
 from diffclaims.suite.session import CLAIM_FILES
 from tests.conftest import ROOT
 from tests.test_guest import grid_of
@@ -121,6 +122,7 @@ def test_a_checkout_is_recorded_in_itself(tmp_path):
 def test_a_study_refuses_an_installed_package_before_it_measures(words, tmp_path, monkeypatch, capsys):
     installed = tmp_path / "site-packages" / "diffclaims" / "baselines"
     monkeypatch.setattr(locate, "baselines_dir", lambda: installed)
+    monkeypatch.setattr(score_errors, "provenance", lambda **more: {"dirty": 0})
     assert main(words) == 2
     told = capsys.readouterr().err
     assert "lies in an installed package, which is only read; name another place by --" in told
@@ -239,6 +241,6 @@ def test_recordings_go_into_no_installed_package(project, installed, monkeypatch
     argv = [sys.executable, "-m", "diffclaims.cli", *words]
     done = subprocess.run(argv, cwd=project.path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert f"{installed / 'baselines'} lies in an installed package" in done.stderr
+    assert f"{installed / 'baselines' / 'theory' / 'recorded'} lies in an installed package" in done.stderr
     assert "--claims, or a folder for the recordings by --folder" in done.stderr
     assert not (installed / "baselines" / "theory" / "recorded").exists()

@@ -203,7 +203,7 @@ def test_the_command_records_and_prints(tmp_path, monkeypatch, capsys):
     # Without a file to write to, part of the claims is printed only.
     assert main([*words[:3], "--points", "1"]) == 0
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["s.nc", "s.png"]
-    assert main(["shares", "--points", "0"]) == 2
+    assert main(["shares", "--points", "0", "--out", "none.nc"]) == 2
     assert "be 1 or more" in capsys.readouterr().err
 
 

@@ -323,13 +323,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, record and print; 1 when a null is decided too often."""
     baselines = locate.baselines_dir()
-    out = locate.to_record(FOLDER, given=args.out)
     subject = dataclasses.replace(SUBJECT, seeds=args.seeds, speciation_seeds=args.speciation_seeds)
     folder = None if args.measure else baselines / subject.name / registry.RECORDED
-    before = records(out)
     asked = [c for c in chosen_claims(args.claim) if args.claim or c.measures <= subject.tags.measures]
     if args.case and len(asked) != 1:
         raise InvalidInput.of("--case", args.case, "be of one claim", "name it by --claim")
+    out = locate.to_record(FOLDER, given=args.out)
+    before = records(out)
     found = {}
     for claim in asked:
         words = (

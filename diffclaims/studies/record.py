@@ -112,11 +112,11 @@ def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims record``; 1 where a recording is of other settings."""
     console = Console()
     baselines = locate.baselines_dir(Path(args.claims) if args.claims else None)
-    fix = "name your folder of claims by --claims, or a folder for the recordings by --folder"
-    locate.check_own(args.folder or baselines, fix)
     claims = chosen_claims(args.claim, args.claims or None)
     subject = registry.subject_of(args.subject, baselines, live=True)
     folder = args.folder or baselines / subject.name / registry.RECORDED
+    fix = "name your folder of claims by --claims, or a folder for the recordings by --folder"
+    locate.check_own(folder, fix)
     words = f" --claims {shlex.quote(args.claims)}" if args.claims else ""
     words += "".join(f" --claim {c}" for c in args.claim)
     command = f"diffclaims record {args.subject}{words}{' --renew' * args.renew}"

@@ -278,11 +278,11 @@ def run(args: argparse.Namespace) -> int:
     """Run ``diffclaims score-errors``: measure, record and print."""
     started = time.monotonic()
     plan = quick_plan() if args.quick else full_plan()
-    out = args.out if args.quick else locate.to_record(FOLDER, f"{CLAIM}.nc", given=args.out)
     if args.processes < 1:
         raise InvalidInput.of("--processes", args.processes, "be 1 or more", "give a number of processes")
-    if out is not None and not args.out and provenance(subject="finite")["dirty"]:
+    if not (args.quick or args.out) and provenance(subject="finite")["dirty"]:
         raise BaselineError("the checkout has changes: commit them first, or write elsewhere with --out FILE")
+    out = args.out if args.quick else locate.to_record(FOLDER, f"{CLAIM}.nc", given=args.out)
     found = study(plan, tell, processes=args.processes)
     words = " --quick" if args.quick else ""
     seconds = time.monotonic() - started
