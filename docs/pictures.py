@@ -141,6 +141,23 @@ right.set_ylabel("evidence that it lies above 0")
 right.legend(frameon=False, fontsize=8)
 plots.save(figure, IMAGES / "unet-rare.png")
 
+# To the end: samples that are memorized.
+(path,) = (ROOT / "baselines" / "unet" / "recorded" / "memorize").glob("*.nc")
+found = storage.read_dataset(path)
+figure, ax = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
+for label, color in zip(found["class"].values.tolist(), COLORS, strict=False):
+    for sampler, style in (("heun", "-"), ("ancestral", "--")):
+        share = found["memorized_fraction"].sel({"class": label}, drop=True).sel(sampler=sampler, drop=True)
+        for i, row in enumerate(share.transpose("seed", "sample_time").values):
+            legend = f"{label}, {sampler}" if i == 0 else None
+            ax.plot(found["sample_time"], row, style, color=color, marker=".", lw=1.2, label=legend)
+ax.axhline(0.5, color="0.6", lw=0.8)
+ax.set_xscale("log")
+ax.set_xlabel("training time in optimizer steps")
+ax.set_ylabel("share of samples memorized")
+ax.legend(frameon=False, fontsize=8)
+plots.save(figure, IMAGES / "unet-memorize.png")
+
 # What the theory costs as work grows, beside simulation and root finding.
 found = storage.read_dataset(ROOT / "baselines" / "cost.nc")
 
